@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The contract of a pool type: one const table of functions, with the facts beside them. A backend runs in a
+ * worker, one call at a time, and may block. It takes const definitions and a context and returns fresh
+ * results: it changes nothing that it was given and keeps no state between calls but what its watch needs. A
+ * NULL function means that the type has not got the operation: Pool.Operations and the capabilities are made
+ * from this table.
+ *
+ * Every function returns 0 or a negative errno with ctx->error filled in words for people.
+ */
+
+#include "common/errors.h"
+#include "common/volume-row.h"
+
+typedef enum Preallocation {
+        PREALLOCATION_UNSET, /* decided by allocation and capacity */
+        PREALLOCATION_OFF,
+        PREALLOCATION_METADATA,
+        PREALLOCATION_FALLOC,
+        PREALLOCATION_FULL,
+        _PREALLOCATION_MAX,
+} Preallocation;
+
+const char *preallocation_to_string(Preallocation p);
+Preallocation preallocation_from_string(const char *s); /* _PREALLOCATION_MAX: no such */
+
+typedef struct BackendContext BackendContext;
+struct BackendContext {
+        const PoolDef *pool;
+        sd_bus_error *error;
+        bool (*cancelled)(BackendContext *ctx); /* long loops look, and return -ECANCELED */
+        void (*progress)(BackendContext *ctx, uint64_t done,
+                         uint64_t total); /* bytes; cheap, call it often */
+        void *userdata;                   /* the worker's */
+};
+
+/* Where a refresh puts what it finds: what differs from the last time only. */
+typedef struct RefreshSink RefreshSink;
+struct RefreshSink {
+        /* Both may send (and so block). The row stays the backend's. */
+        int (*changed)(RefreshSink *sink, const VolumeRow *row);
+        int (*removed)(RefreshSink *sink, const char *name);
+        void *userdata;
+};
+
+typedef enum PoolHealth { HEALTH_OK, HEALTH_DEGRADED, HEALTH_INACCESSIBLE } PoolHealth;
+
+#define PROBLEMS_MAX 64U
+
+typedef struct PoolProblem {
+        char *code; /* "unreadable", "bad-name", "skipped" */
+        char *text; /* for people */
+} PoolProblem;
+
+/* What a refresh finds out about the pool itself; freed with pool_report_done(). */
+typedef struct PoolReport {
+        PoolStatus status;
+        PoolHealth health;
+        PoolProblem *problems; /* at most PROBLEMS_MAX; the last then says how many more there are */
+        size_t n_problems;
+} PoolReport;
+
+void pool_report_done(PoolReport *report);
+
+typedef struct BuildOptions {
+        bool overwrite;
+} BuildOptions;
+
+typedef struct ResizeOptions {
+        bool shrink, allocate, force;
+} ResizeOptions;
+
+/* What volume_create returns: either a whole volume (row) or a reserved one (fd and token). */
+typedef struct CreateResult {
+        VolumeRow row; /* row.name is NULL if reserved */
+        int fd;        /* -EBADF if whole; else the unfinished storage, open read-write */
+        char *token;   /* names it for publish and discard */
+} CreateResult;
+
+/* A scan cache and a watch: made by a backend, owned by the pool's worker, one a pool. */
+typedef struct BackendScan BackendScan;
+
+typedef struct Backend {
+        PoolType type;
+        bool needs_root; /* not offered in session mode */
+        /* Tools that some operation needs (NULL-terminated): those not installed are told to users. */
+        const char *const *tools;
+
+        int (*check)(BackendContext *ctx, bool *ret_active);
+        int (*build)(BackendContext *ctx, const BuildOptions *options);
+        int (*start)(BackendContext *ctx);
+        int (*stop)(BackendContext *ctx);
+        int (*delete)(BackendContext *ctx);
+
+        /* Opens the cache (empty: the first refresh reports everything). Freed by scan_free. */
+        int (*scan_new)(BackendContext *ctx, BackendScan **ret);
+        BackendScan *(*scan_free)(BackendScan *scan);
+        int (*refresh)(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, PoolReport *ret);
+        /*
+         * Watches from now on: the backend adds its sources to event and calls wake(userdata) when something
+         * happened that has been still, or been held back, long enough to look at: the worker then calls
+         * refresh_changes. Off: event NULL.
+         */
+        int (*watch)(BackendContext *ctx, BackendScan *scan, sd_event *event, void (*wake)(void *userdata),
+                     void *userdata);
+        /* As refresh, but looks only at what the watch saw; a lost event makes it a whole refresh. */
+        int (*refresh_changes)(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, PoolReport *ret);
+
+        /*
+         * A change made by ourselves is put into the cache with this, so that the watch does not report it a
+         * second time: row, or NULL if name is gone.
+         */
+        int (*scan_note)(BackendScan *scan, const char *name, const VolumeRow *row);
+
+        int (*volume_create)(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
+        int (*volume_publish)(BackendContext *ctx, const char *token, VolumeRow *ret);
+        int (*volume_discard)(BackendContext *ctx, const char *token);
+        int (*volume_delete)(BackendContext *ctx, const char *name, bool force);
+        int (*volume_resize)(BackendContext *ctx, const char *name, uint64_t capacity,
+                             const ResizeOptions *options, VolumeRow *ret);
+        int (*volume_open)(BackendContext *ctx, const char *name, bool write, int *ret_fd);
+} Backend;
+
+void create_result_done(CreateResult *result);
+
+/* NULL if no backend has that type yet. */
+const Backend *backend_find(PoolType type);
+/* NULL after the last. */
+const Backend *backend_get(size_t i);
+
+/*
+ * The names of the operations that a table has, as Pool.Operations shows them: build start stop delete
+ * refresh create delete-volume resize open … A NULL-terminated list owned by the caller.
+ */
+int backend_operations(const Backend *backend, char ***ret);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * VolumeRow: all that is known of one existing volume, as a worker reports it and as the daemon keeps it in
+ * memory. There may be a hundred thousand of them: what most volumes have not is behind one pointer, and
+ * formats are interned. Sizes are in bytes, times in nanoseconds since 1970 UTC (0: unknown).
+ */
+
+#include "common/volume-def.h"
+
+typedef struct VolumeSnapshot {
+        char *name;
+        char *id;
+        uint64_t size; /* bytes of VM state; 0: disk only */
+        int64_t time;  /* µs since 1970 UTC */
+} VolumeSnapshot;
+
+typedef struct VolumeExtra {
+        char *key;  /* NULL: the path */
+        char *path; /* NULL: the pool's target path, '/', the name */
+        char *backing_path;
+        char *backing_format;
+        bool backing_remote; /* backing_path is a "json:" or protocol name */
+        EncryptionFormat encryption;
+        char *cipher_name, *cipher_mode, *cipher_hash;
+        uint32_t cipher_size;
+        char *compat;
+        bool lazy_refcounts, extended_l2;
+        char *data_file;
+        uint64_t cluster_size;
+        char *label;   /* SELinux label; NULL: none */
+        char *problem; /* for people */
+        VolumeSnapshot *snapshots;
+        size_t n_snapshots;
+} VolumeExtra;
+
+typedef struct VolumeRow {
+        char *name;
+        VolumeType type;
+        const char *format; /* interned, never NULL, "" where volumes of the pool have none; not owned */
+        bool format_probed; /* the format was guessed from the contents, not recorded anywhere */
+        bool in_use;        /* as last seen */
+        uint64_t capacity, allocation, physical;
+        int64_t atime, btime, ctime, mtime;
+        uint32_t mode, owner, group;
+        VolumeExtra *extra; /* owned; NULL: nothing of it */
+} VolumeRow;
+
+VolumeExtra *volume_extra_new(void);
+VolumeExtra *volume_extra_free(VolumeExtra *extra);
+DEFINE_CLEANUP(VolumeExtra *, volume_extra_free)
+/* Frees what it owns, not the row itself, and zeroes it. */
+void volume_row_done(VolumeRow *row);
+bool volume_row_equal(const VolumeRow *a, const VolumeRow *b);
+
+/* The one copy of a format's name; lives for ever. There are few: an unknown one beyond 64 becomes "raw". */
+const char *volume_format_intern(const char *s);
+
+/*
+ * On the wire a row is
+ *     s name, y type, s format, b probed, b in-use, t capacity, t allocation, t physical,
+ *     x atime, x btime, x ctime, x mtime, u mode, u owner, u group, a{sv} extra
+ * Extra's keys: key path backing-path backing-format encryption cipher-name cipher-mode cipher-hash compat
+ * data-file label problem (s), backing-remote lazy-refcounts extended-l2 (b), cipher-size (u), cluster-size
+ * (t), snapshots a(sstx).
+ */
+#define VOLUME_ROW_CONTENTS "sysbbtttxxxxuuua{sv}"
+#define VOLUME_ROW_SIGNATURE "(" VOLUME_ROW_CONTENTS ")"
+
+int volume_row_append(const VolumeRow *row, sd_bus_message *m);
+/* Reads one struct. 1: read into the empty *ret, 0: end of the array, negative errno: not a row. */
+int volume_row_read(sd_bus_message *m, VolumeRow *ret);
+
+/* What volume XML shows of it. path: its path; *ret is owned by the caller. */
+int volume_row_to_def(const VolumeRow *row, const char *path, VolumeDef **ret);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What storaged and storaged-worker say to each other: D-Bus, peer to peer, over the socketpair that the worker
+ * inherits as descriptor 3. The worker is the server side of the connection (anonymous authentication). The
+ * daemon has one method call under way at a time a worker; signals that belong to a call come before its reply.
+ * The worker sends a signal with the call's error in the ordinary way: names from common/errors.h.
+ *
+ * Roles, by the worker's first argument:
+ *
+ * "store": writes the daemon's own files, and tells what the backends can do
+ *   Describe() → a(sasas)              type, operations, missing tools: a row for each backend
+ *   Apply(a(sssu))                     changes in order: (op, path, content, mode); each is durable (fsync of file and
+ *                                      folder) before the next begins, and all before the reply.
+ *                                      op "write": temp file + fsync + rename + fsync of the folder;
+ *                                      "link": symlink whose target is content, replaced atomically;
+ *                                      "remove": gone is fine. Parent folders are made (0755).
+ *
+ * "pool": one pool, its scan cache and its watch
+ *   SetPool(s xml, a{sv})              the pool's definition; first call, and again when it changes
+ *   Check() → b                        is it really active (probes reality, changes nothing)?
+ *   Build(a{sv})  Start(a{sv})  Stop(a{sv})  Delete(a{sv})
+ *                                      options: Build "overwrite" b
+ *   Refresh()                          Rows signals, then Status, then the reply. The first Refresh of a worker
+ *                                      sends every row; a later one only what differs from what was sent
+ *   Watch(b)                           on: changes are sent as Rows and Status by themselves from now on. Off:
+ *                                      no descriptor is kept on the storage
+ *   CreateVolume(s xml, a{sv}) → s token, ah fd, aROW
+ *                                      options: "preallocation" s (off metadata falloc full). Complete: token "",
+ *                                      no fd, one row. Reserved: a token, a descriptor of the unfinished file,
+ *                                      no row; then a data worker's Fill, then Publish or Discard
+ *   PublishVolume(s token) → ROW       Exists if the name was taken meanwhile
+ *   DiscardVolume(s token)
+ *   DeleteVolume(s name, a{sv})        options: "force" b
+ *   ResizeVolume(s name, t capacity, a{sv}) → ROW
+ *                                      options: "shrink" "allocate" "force" b; capacity is absolute
+ *   OpenVolume(s name, s mode, a{sv}) → h  mode "r" or "rw"
+ *   Ping()
+ *   Rows(b first, aROW changed, as removed)  signal; at most WORKER_ROWS_MAX rows and names in all; first: the
+ *                                      first of a complete listing, forget what is not in those that follow
+ *                                      until the Refresh's reply
+ *   Status(t capacity, t allocation, t available, s health, a(ss) problems)  signal, when it changed: health
+ *                                      ok, degraded or inaccessible; problems: code, text for people
+ *
+ * "data": one data job
+ *   Fill(s pool xml, s volume xml, h fd, a{sv})  makes the volume's contents in the reserved file: options
+ *                                      "preallocation" s. Reply: it is whole and fsynced
+ *   Progress(t done, t total)          signal, bytes; at most 4 a second
+ *
+ * SIGUSR1 asks a worker to give up what it is doing (Cancelled); SIGTERM to end after that.
+ */
+
+#define WORKER_FD 3
+#define WORKER_PATH "/org/example/Storage1/worker"
+#define WORKER_INTERFACE "org.example.Storage1.Worker"
+#define WORKER_ROWS_MAX 256U
+
+/* A volume that is being made has a name with this prefix in its folder; it is never shown as a volume. */
+#define UNFINISHED_PREFIX ".storaged-new-"
