@@ -11,7 +11,7 @@
 
 typedef enum ImageFormat {
         IMAGE_RAW, /* nothing was recognised */
-        IMAGE_DIR,
+        IMAGE_DIR, /* never found by image_probe(): the caller sees a folder before it opens it */
         IMAGE_BOCHS,
         IMAGE_CLOOP,
         IMAGE_COW,
@@ -46,45 +46,65 @@ typedef struct ImageSnapshot {
 /* Everything but format and capacity is absent for most images: extra is NULL unless there is something. */
 typedef struct ImageExtra {
         char *backing_path;   /* as written in the header, made valid UTF-8; NULL: none */
-        char *backing_format; /* as recorded in the header; NULL: not recorded */
+        char *backing_format; /* as recorded, or as the format demands (a VMDK's parent is a VMDK); NULL: not
+                                 known */
         bool backing_json;    /* backing_path is a "json:" or protocol name, not a file's path */
         EncryptionFormat encryption;
-        char *cipher_name, *cipher_mode, *cipher_hash; /* LUKS, as far as the header tells */
-        uint32_t cipher_size;                          /* bits */
-        char *compat;                                  /* qcow2: "0.10" or "1.1" */
-        bool lazy_refcounts, extended_l2;              /* qcow2 */
-        bool dirty, corrupt;                           /* qcow2's incompatible feature bits */
-        bool external_data;                            /* qcow2: data is in another file */
-        char *data_file;                               /* its name, if recorded */
-        uint64_t cluster_size;
-        ImageSnapshot *snapshots;
+        /* LUKS, as far as the header tells, in libvirt's words: "aes", "xts", "sha256", "plain64". */
+        char *cipher_name, *cipher_mode, *cipher_hash, *ivgen_name, *ivgen_hash;
+        uint32_t cipher_size;             /* bits of the cipher: half of the key with xts, which has two */
+        char *compat;                     /* qcow2: "0.10" or "1.1" */
+        bool lazy_refcounts, extended_l2; /* qcow2 */
+        bool dirty, corrupt;      /* qcow2's incompatible feature bits; dirty also of qed and ploop */
+        bool external_data;       /* qcow2: data is in another file */
+        char *data_file;          /* its name, if recorded */
+        uint64_t cluster_size;    /* bytes; 0: the format has none */
+        ImageSnapshot *snapshots; /* qcow2; at most IMAGE_SNAPSHOTS_MAX */
         size_t n_snapshots;
         char *problem; /* for people: what the header says that cannot be true; NULL: nothing wrong */
 } ImageExtra;
 
 typedef struct ImageInfo {
         ImageFormat format;
-        uint64_t capacity; /* bytes the guest sees; for raw the file's size */
+        uint64_t
+                capacity; /* bytes the guest sees: the file's size for raw, iso and fat; 0: cannot be told */
         ImageExtra *extra; /* owned; NULL: nothing */
 } ImageInfo;
 
+/*
+ * What the caller has read already. One pread of this size is enough for all but a few files. Measured on
+ * 50,000 files in the page cache: a head of 36 KiB, which would reach ISO 9660's descriptor, makes the whole
+ * loop of open, fstat and pread up to twice as long; a second pread of 6 bytes costs some 5 to 10 %.
+ */
 #define IMAGE_HEAD_SIZE 4096U
 
-/*
- * Looks at a regular file's (or block device's) contents. head holds the first n_head bytes (as many as
- * there are up to IMAGE_HEAD_SIZE), size is the whole length in bytes. fd is read further (pread only) when
- * the head promises something that lies elsewhere: qcow2's backing name and snapshot table, ISO's and DMG's
- * descriptors, VHD's and VHDX's footers and metadata. fd may be -1 (fuzzing, or a head alone): then those
- * are left out. A header that lies (tables beyond the end, absurd sizes, names without end) still gets its
- * format, with the reason in extra->problem; never an error. 0 or -ENOMEM. ret is freed with
- * image_info_done().
- */
-int image_probe(int fd, const uint8_t *head, size_t n_head, uint64_t size, ImageInfo *ret);
-void image_info_done(ImageInfo *info);
+/* A regular file or block device to look at. Borrows everything. */
+typedef struct ImageFile {
+        int fd; /* -1: the head is all there is (what lies elsewhere is left out, and is no problem) */
+        const uint8_t *head;
+        size_t n_head;      /* the file's first bytes, as many as there are up to IMAGE_HEAD_SIZE */
+        uint64_t size;      /* the whole length in bytes */
+        uint64_t allocated; /* st_blocks × 512; UINT64_MAX if not known (a block device) */
+        const char *name;   /* the file's name, for its suffix only; may be NULL */
+} ImageFile;
 
 /*
- * True when a file of these first bytes and length can only be raw: the one test that the hot path of a scan
- * makes before anything else is read (VHD fixed and DMG images show themselves at their end only, so a size
- * that is not theirs rules these out too).
+ * True when the file can only be raw: nothing but the head has to be read. Almost all formats show
+ * themselves there. The others are looked for only as follows, so that a raw file costs no second read
+ * unless it might be one of them:
+ *   ISO 9660 (32 KiB in): the name ends in ".iso", or the size is a multiple of a CD's 2048-byte sectors and
+ *     something is allocated. A file that is one hole, as a new raw volume is, costs nothing.
+ *   fixed VHD, DMG (last 512 bytes): the name ends in ".vhd", ".vpc" or ".dmg", or the size is one footer
+ *     (512 bytes, or 511 as Virtual PC before 2004 wrote it) over a multiple of 4096.
  */
-bool image_is_plain_raw(const uint8_t *head, size_t n_head, uint64_t size);
+bool image_is_plain_raw(const ImageFile *file);
+
+/*
+ * Looks at the contents. file->fd is read further (pread only, bounded) when the head promises something
+ * that lies elsewhere: qcow2's snapshot table, VHDX's metadata, LUKS2's JSON, a long VMDK descriptor, and
+ * what image_is_plain_raw() names. A header that lies (tables beyond the end, absurd sizes, names without
+ * end) still gets its format, with the reason in extra->problem; never an error. 0 or -ENOMEM. ret is freed
+ * with image_info_done().
+ */
+int image_probe(const ImageFile *file, ImageInfo *ret);
+void image_info_done(ImageInfo *info);
