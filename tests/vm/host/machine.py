@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One run of the machine: QEMU, its disks and shares, its time limits, and what the guest reports."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from . import plan
+
+SOURCE = plan.FOLDER.parent.parent
+BOOT_LIMIT = 180
+SLACK = 60
+MEMORY = 2048
+CONSOLE_TAIL = 4000
+
+
+class Machine:
+    """Tests and the machine for them. `work` is a folder of its own, where console and results stay."""
+
+    def __init__(self, image, install, tests, work):
+        self.image = image
+        self.install = install
+        self.tests = tests
+        self.work = work
+        self.out = work / "out"
+        self.boot_seconds = None
+        self.failure = None
+        self._read = 0
+
+    def run(self, report, terminal=None):
+        """Boots, and calls report(result) for each result as it comes in.
+
+        With a terminal (rows, columns) the guest runs a shell on this one instead of the tests. The
+        reason is in .failure if the machine did not come to its end.
+        """
+        self.prepare(terminal)
+        started = time.monotonic()
+        limit = BOOT_LIMIT + SLACK + sum(t.timeout for t in self.tests)
+        stdin = None if terminal else subprocess.DEVNULL
+        with open(self.work / "qemu.log", "wb") as log:
+            qemu = subprocess.Popen(self.command(bool(terminal)), stdin=stdin, stderr=log,
+                                    stdout=None if terminal else log)
+        try:
+            while qemu.poll() is None:
+                time.sleep(0.02)
+                self.follow(report, started)
+                late = time.monotonic() - started > (limit if self.boot_seconds else BOOT_LIMIT)
+                if late and not terminal:
+                    self.failure = "did not end in time" if self.boot_seconds else "did not boot in time"
+                    break
+        finally:
+            qemu.kill()
+            qemu.wait()
+        self.follow(report, started)
+        if not self.failure and not (self.out / "done").exists():
+            self.failure = f"died (QEMU's exit status {qemu.returncode})"
+
+    def prepare(self, terminal):
+        self.out.mkdir(parents=True)
+        for number, size in enumerate(self.disks):
+            with open(self.work / f"disk{number}", "wb") as disk:
+                disk.truncate(int(size[:-1]) << {"M": 20, "G": 30}[size[-1]])
+        tests = [{"file": t.path.name, "part": t.part, "timeout": t.timeout} for t in self.tests]
+        (self.out / "plan.json").write_text(json.dumps({
+            "tests": tests, "disks": len(self.disks), "terminal": terminal}))
+
+    @property
+    def disks(self):
+        return [size for test in self.tests for size in test.disks]
+
+    @property
+    def hotplug(self):
+        return max((test.hotplug for test in self.tests), default=0)
+
+    def command(self, interactive):
+        console = "stdio,signal=off" if interactive else f"file,path={self.work / 'console.log'}"
+        args = [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-M", "q35,sata=off,smm=off", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max",
+            "-smp", "2", "-m", str(MEMORY),
+            "-kernel", str(self.image / "kernel"), "-initrd", str(self.image / "initrd"),
+            "-append", "console=ttyS0 quiet panic=-1 systemd.unit=vm-tests.service "
+                       "systemd.show_status=auto systemd.firstboot=off",
+            "-chardev", f"{console},id=console", "-serial", "chardev:console",
+            "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+            *self.disk("root", self.image / "root.ext4", "snapshot=on"),
+            *share("source", SOURCE, True), *share("install", self.install, True),
+            *share("out", self.out, False),
+        ]
+        for number in range(len(self.disks)):
+            args += self.disk(f"disk{number}", self.work / f"disk{number}")
+        return args + (self.hotplug_args() if self.hotplug else [])
+
+    @staticmethod
+    def disk(name, path, *more):
+        options = ",".join([f"if=none,id={name},format=raw,file={path},cache=unsafe,discard=unmap", *more])
+        return ["-drive", options, "-device", f"virtio-blk-pci,drive={name},serial={name}"]
+
+    def hotplug_args(self):
+        """Slots to plug devices into, and QEMU's own monitor on a port of the guest."""
+        socket = self.work / "qmp"
+        args = ["-chardev", f"socket,id=monitor,path={socket},server=on,wait=off",
+                "-mon", "chardev=monitor,mode=control",
+                "-chardev", f"socket,id=port,path={socket}",
+                "-device", "virtio-serial-pci",
+                "-device", "virtserialport,chardev=port,name=qmp"]
+        for number in range(self.hotplug):
+            args += ["-device", f"pcie-root-port,id=slot{number},chassis={number + 1}"]
+        return args
+
+    def follow(self, report, started):
+        """Reports the results that the guest has written since the last call."""
+        if self.boot_seconds is None and (self.out / "started").exists():
+            self.boot_seconds = time.monotonic() - started
+        try:
+            with open(self.out / "results.jsonl", "rb") as results:
+                results.seek(self._read)
+                data = results.read()
+        except FileNotFoundError:
+            return
+        whole = data[:data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            report(json.loads(line))
+
+    def console_tail(self):
+        """The end of what the machine and QEMU itself had to say."""
+        texts = []
+        for name in ("qemu.log", "console.log", "out/journal.txt"):
+            path = Path(self.work / name)
+            if path.exists() and (text := path.read_text(errors="replace").strip()):
+                texts.append(f"--- {name}\n{text[-CONSOLE_TAIL:]}")
+        return "\n".join(texts)
+
+
+def share(tag, path, readonly):
+    options = f"local,id={tag},path={path},security_model=none,multidevs=remap"
+    return ["-fsdev", options + (",readonly=on" if readonly else ""),
+            "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The machine is what the other tests take for granted."""
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+
+def test_systemd_is_pid_1_and_has_no_failed_unit(command):
+    assert Path("/proc/1/comm").read_text() == "systemd\n"
+    assert command("systemctl", "list-units", "--failed", "--plain", "--no-legend") == ""
+
+
+def test_kernel_is_debians():
+    assert "Debian" in platform.version()
+
+
+def test_udevd_has_seen_the_root_disk(command):
+    assert command("systemctl", "is-active", "systemd-udevd.service") == "active\n"
+    assert "ID_SERIAL=root\n" in command("udevadm", "info", "--query=property", "--name=/dev/vda")
+
+
+def test_system_bus_answers(command):
+    names = command("busctl", "--system", "--no-pager", "--no-legend", "list")
+    assert "org.freedesktop.systemd1 " in names
+
+
+def test_bus_starts_polkitd(command):
+    command("busctl", "call", "org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority",
+            "org.freedesktop.DBus.Properties", "Get", "ss", "org.freedesktop.PolicyKit1.Authority",
+            "BackendName")
+    assert command("systemctl", "is-active", "polkit.service") == "active\n"
+
+
+def test_bus_starts_logind(command):
+    command("busctl", "get-property", "org.freedesktop.login1", "/org/freedesktop/login1",
+            "org.freedesktop.login1.Manager", "BlockInhibited")
+    assert command("systemctl", "is-active", "systemd-logind.service") == "active\n"
+
+
+def test_sources_are_shared_read_only():
+    assert Path("/srv/source/meson.build").is_file()
+    with pytest.raises(OSError):
+        Path("/srv/source/written-by-a-test").touch()
+
+
+def test_root_has_room_and_is_a_disk_file_system():
+    space = os.statvfs("/var/lib")
+    assert space.f_bavail * space.f_frsize > 500 << 20
+    assert " / ext4 rw" in "".join(Path("/proc/mounts").read_text())
+
+
+@pytest.mark.parametrize("module", ["dm_mod", "dm_thin_pool", "md_mod", "raid1", "iscsi_tcp", "nfsd", "loop"])
+def test_kernel_has_the_storage_that_the_tests_need(command, module):
+    command("modprobe", module)
+    assert Path("/sys/module", module).is_dir()
+
+
+@pytest.mark.parametrize("tool", ["lvm", "mdadm", "parted", "sgdisk", "thin_check", "iscsiadm", "tgtd",
+                                  "exportfs", "mount.nfs", "multipath", "mkfs.xfs", "mkfs.vfat",
+                                  "mkfs.btrfs", "qemu-img", "cryptsetup", "xorriso", "xmllint"])
+def test_tools_are_installed(command, tool):
+    command("sh", "-c", f"command -v {tool}")
