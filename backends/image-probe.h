@@ -93,7 +93,7 @@ typedef struct ImageFile {
  * themselves there. The others are looked for only as follows, so that a raw file costs no second read
  * unless it might be one of them:
  *   ISO 9660 (32 KiB in): the name ends in ".iso", or the size is a multiple of a CD's 2048-byte sectors and
- *     something is allocated. A file that is one hole, as a new raw volume is, costs nothing.
+ *     more than 4096 bytes are allocated, which no new raw volume has: it is one hole, or has one block.
  *   fixed VHD, DMG (last 512 bytes): the name ends in ".vhd", ".vpc" or ".dmg", or the size is one footer
  *     (512 bytes, or 511 as Virtual PC before 2004 wrote it) over a multiple of 4096.
  */
