@@ -37,6 +37,7 @@ typedef enum PoolSourceKey {
         POOL_SOURCE_INITIATOR = 1 << 5,
         POOL_SOURCE_FORMAT = 1 << 6,
         POOL_SOURCE_AUTH = 1 << 7,
+        POOL_SOURCE_VENDOR = 1 << 8, /* vendor and product */
 } PoolSourceKey;
 
 typedef struct PoolTypeInfo {
@@ -48,8 +49,11 @@ typedef struct PoolTypeInfo {
         const char *default_format;
         const char *const *volume_formats; /* NULL-terminated; NULL: volumes have no format */
         const char *default_volume_format;
-        bool target_path;   /* a <target><path> is required */
-        bool mount_options; /* takes <fs:mount_opts> */
+        bool target_path;       /* has a <target>, whose path is required; without it, there is none */
+        bool mount_options;     /* takes <fs:mount_opts> */
+        bool many_devices;      /* more than one <device> in its source */
+        bool cow;               /* takes <features><cow> */
+        bool volume_allocation; /* takes <refresh><volume allocation> */
 } PoolTypeInfo;
 
 /* The row of a type; never NULL for a valid one. */
