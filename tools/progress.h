@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A progress bar in the last line of a terminal (standard error); nothing where there is no terminal. */
+
+#include "common/util.h"
+
+typedef struct Progress {
+        const char *label; /* borrowed */
+        bool enabled;      /* there is a terminal */
+        bool drawn;
+        bool valid; /* fraction means something */
+        double fraction;
+        uint64_t done, total, rate; /* bytes, bytes, bytes a second; 0: unknown */
+        uint64_t began;             /* µs, CLOCK_MONOTONIC */
+} Progress;
+
+void progress_begin(Progress *p, const char *label, bool quiet);
+void progress_draw(Progress *p);
+/* Removes the bar, so that other text can be written. */
+void progress_clear(Progress *p);
