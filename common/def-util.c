@@ -100,7 +100,7 @@ int def_check_secret(char **uuid, const char *usage, sd_bus_error *error)
         int r;
 
         if (!*uuid == !usage)
-                return def_invalid(error, "A secret needs either a UUID or a usage");
+                return def_invalid(error, "A secret is needed, named either by its UUID or by its usage");
         if (usage) {
                 if (uuid_normalize(usage, canonical) >= 0)
                         return def_invalid(error,

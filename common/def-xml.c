@@ -12,15 +12,11 @@ const char *const yes_no_names[] = {"no", "yes", NULL};
 
 static int read_mode(xmlNode *node, void *target, sd_bus_error *error)
 {
-        _cleanup_free_ char *text = NULL;
         Permissions *p = target;
         uint64_t v;
         int r;
 
-        r = xml_get_text(node, &text, error);
-        if (r < 0)
-                return r;
-        r = xml_number(node, "<mode>", text, 8, 07777, &v, error);
+        r = xml_get_number(node, 8, 07777, &v, error);
         if (r < 0)
                 return r;
         p->mode = (uint32_t) v;
@@ -28,7 +24,7 @@ static int read_mode(xmlNode *node, void *target, sd_bus_error *error)
 }
 
 /* An owner or a group; libvirt writes "-1" for one that is not set. */
-static int read_id(xmlNode *node, const char *what, uint32_t *ret, sd_bus_error *error)
+static int read_id(xmlNode *node, uint32_t *ret, sd_bus_error *error)
 {
         _cleanup_free_ char *text = NULL;
         uint64_t v;
@@ -40,7 +36,7 @@ static int read_id(xmlNode *node, const char *what, uint32_t *ret, sd_bus_error 
         *ret = ID_UNSET;
         if (text && streq(text, "-1"))
                 return 0;
-        r = xml_number(node, what, text, 10, UINT32_MAX, &v, error);
+        r = xml_get_number(node, 10, UINT32_MAX, &v, error);
         if (r < 0)
                 return r;
         *ret = (uint32_t) v;
@@ -49,12 +45,12 @@ static int read_id(xmlNode *node, const char *what, uint32_t *ret, sd_bus_error 
 
 static int read_owner(xmlNode *node, void *target, sd_bus_error *error)
 {
-        return read_id(node, "<owner>", &((Permissions *) target)->owner, error);
+        return read_id(node, &((Permissions *) target)->owner, error);
 }
 
 static int read_group(xmlNode *node, void *target, sd_bus_error *error)
 {
-        return read_id(node, "<group>", &((Permissions *) target)->group, error);
+        return read_id(node, &((Permissions *) target)->group, error);
 }
 
 const XmlElement permissions_elements[] = {

@@ -356,9 +356,8 @@ static int check_source_keys(const PoolDef *def, unsigned required, sd_bus_error
                         return def_invalid(error, "The source of a pool of type %s has no %s", info->name,
                                            source_parts[i].what);
                 if (required & ~given & source_parts[i].key)
-                        return def_invalid(error,
-                                           "A pool of type %s needs a %s in its source, and none is given",
-                                           info->name, source_parts[i].what);
+                        return def_invalid(error, "The source of the pool '%s', of type %s, lacks the %s",
+                                           def->name, info->name, source_parts[i].what);
         }
         return 0;
 }
@@ -455,8 +454,8 @@ static int check_target(PoolDef *def, sd_bus_error *error)
 
         if (info->target_path) {
                 if (!def->target_path)
-                        return def_invalid(error, "A pool of type %s needs a target path, and none is given",
-                                           info->name);
+                        return def_invalid(error, "The pool '%s', of type %s, lacks a target path",
+                                           def->name, info->name);
                 return pool_check_target_path(&def->target_path, error);
         }
         if (def->target_path || p->label || p->mode != MODE_UNSET || p->owner != ID_UNSET ||

@@ -40,9 +40,9 @@ static int read_host(xmlNode *node, void *target, sd_bus_error *error)
         r = xml_get_attribute(node, "port", false, &port, error);
         if (r < 0)
                 return r;
-        /* libvirt's own "not given" */
+        /* -1 is libvirt's own "not given" */
         if (port && !streq(port, "-1")) {
-                r = xml_number(node, "attribute 'port'", port, 10, UINT16_MAX, &v, error);
+                r = xml_get_number_attribute(node, "port", true, 10, UINT16_MAX, &v, error);
                 if (r < 0)
                         return r;
                 grown[s->n_hosts - 1].port = (uint16_t) v;
@@ -53,21 +53,13 @@ static int read_host(xmlNode *node, void *target, sd_bus_error *error)
 /* A disk's free space: libvirt's own finding, which is not a part of the definition. */
 static int read_free_extent(xmlNode *node, void *target, sd_bus_error *error)
 {
-        static const char *const names[] = {"start", "end"};
+        uint64_t unused;
+        int r;
 
-        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                _cleanup_free_ char *value = NULL;
-                uint64_t v;
-                int r;
-
-                r = xml_get_attribute(node, names[i], true, &value, error);
-                if (r < 0)
-                        return r;
-                r = xml_number(node, names[i], value, 10, UINT64_MAX, &v, error);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        r = xml_get_number_attribute(node, "start", true, 10, UINT64_MAX, &unused, error);
+        if (r < 0)
+                return r;
+        return xml_get_number_attribute(node, "end", true, 10, UINT64_MAX, &unused, error);
 }
 
 static const XmlElement device_elements[] = {
@@ -77,14 +69,10 @@ static const XmlElement device_elements[] = {
 
 static int read_yes_no(const xmlNode *node, const char *name, bool *ret_set, bool *ret, sd_bus_error *error)
 {
-        _cleanup_free_ char *value = NULL;
         int v, r;
 
-        r = xml_get_attribute(node, name, false, &value, error);
-        if (r < 0 || !value)
-                return r;
-        r = xml_choice(node, name, value, yes_no_names, &v, error);
-        if (r < 0)
+        r = xml_get_choice_attribute(node, name, false, yes_no_names, &v, error);
+        if (r <= 0)
                 return r;
         *ret_set = true;
         *ret = v;
@@ -249,16 +237,12 @@ static int read_auth(xmlNode *node, void *target, sd_bus_error *error)
 {
         PoolDef *def = target;
         PoolAuth *auth = &def->source.auth;
-        _cleanup_free_ char *type = NULL;
         int v, r;
 
         r = check_key(node, def, POOL_SOURCE_AUTH, error);
         if (r < 0)
                 return r;
-        r = xml_get_attribute(node, "type", true, &type, error);
-        if (r < 0)
-                return r;
-        r = xml_choice(node, "attribute 'type'", type, auth_type_names + 1, &v, error);
+        r = xml_get_choice_attribute(node, "type", true, auth_type_names + 1, &v, error);
         if (r < 0)
                 return r;
         auth->type = (AuthType) (v + 1);
@@ -275,18 +259,13 @@ static int read_auth(xmlNode *node, void *target, sd_bus_error *error)
 static int read_pci_number(const xmlNode *node, const char *name, uint64_t max, uint32_t *ret,
                            sd_bus_error *error)
 {
-        _cleanup_free_ char *value = NULL;
         uint64_t v;
         int r;
 
-        r = xml_get_attribute(node, name, false, &value, error);
-        if (r < 0 || !value)
-                return r;
-        r = xml_number(node, name, value, 0, max, &v, error);
-        if (r < 0)
-                return r;
-        *ret = (uint32_t) v;
-        return 0;
+        r = xml_get_number_attribute(node, name, false, 0, max, &v, error);
+        if (r > 0)
+                *ret = (uint32_t) v;
+        return r;
 }
 
 static int read_address(xmlNode *node, void *target, sd_bus_error *error)
@@ -317,21 +296,15 @@ static const XmlElement parentaddr_elements[] = {
 
 static int read_parentaddr(xmlNode *node, void *target, sd_bus_error *error)
 {
-        _cleanup_free_ char *id = NULL;
         PoolAdapter *a = target;
         uint64_t v = 0;
         int r;
 
-        r = xml_get_attribute(node, "unique_id", false, &id, error);
+        r = xml_get_number_attribute(node, "unique_id", false, 10, UINT32_MAX, &v, error);
         if (r < 0)
                 return r;
-        if (id) {
-                r = xml_number(node, "attribute 'unique_id'", id, 10, UINT32_MAX, &v, error);
-                if (r < 0)
-                        return r;
-                if (v == 0)
-                        return xml_error(node, error, "attribute 'unique_id' must be at least 1");
-        }
+        if (r > 0 && v == 0)
+                return xml_error(node, error, "attribute 'unique_id' must be at least 1");
         a->parentaddr_unique_id = (uint32_t) v;
         r = xml_read_children(node, parentaddr_elements, a, error);
         if (r < 0)
@@ -372,20 +345,15 @@ static int read_adapter(xmlNode *node, void *target, sd_bus_error *error)
 {
         PoolDef *def = target;
         PoolAdapter *a = &def->source.adapter;
-        _cleanup_free_ char *type = NULL;
         int v = 0, r;
 
         r = check_key(node, def, POOL_SOURCE_ADAPTER, error);
         if (r < 0)
                 return r;
-        r = xml_get_attribute(node, "type", false, &type, error);
+        /* libvirt's older XML has no type here. */
+        r = xml_get_choice_attribute(node, "type", false, adapter_type_names + 1, &v, error);
         if (r < 0)
                 return r;
-        if (type) {
-                r = xml_choice(node, "attribute 'type'", type, adapter_type_names + 1, &v, error);
-                if (r < 0)
-                        return r;
-        }
         a->type = (AdapterType) (v + 1);
         r = read_adapter_names(node, a, error);
         if (r < 0)

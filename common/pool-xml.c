@@ -8,13 +8,7 @@
 
 static int read_name(xmlNode *node, void *target, sd_bus_error *error)
 {
-        PoolDef *def = target;
-        int r;
-
-        r = xml_get_text(node, &def->name, error);
-        if (r < 0)
-                return r;
-        return xml_at(node, pool_name_validate(def->name, error), error);
+        return xml_get_name(node, "pool", &((PoolDef *) target)->name, error);
 }
 
 static int read_uuid(xmlNode *node, void *target, sd_bus_error *error)
@@ -30,14 +24,10 @@ static int read_uuid(xmlNode *node, void *target, sd_bus_error *error)
 
 static int read_cow(xmlNode *node, void *target, sd_bus_error *error)
 {
-        _cleanup_free_ char *state = NULL;
         PoolDef *def = target;
         int v, r;
 
-        r = xml_get_attribute(node, "state", true, &state, error);
-        if (r < 0)
-                return r;
-        r = xml_choice(node, "attribute 'state'", state, yes_no_names, &v, error);
+        r = xml_get_choice_attribute(node, "state", true, yes_no_names, &v, error);
         if (r < 0)
                 return r;
         def->cow = v ? TRISTATE_YES : TRISTATE_NO;
@@ -83,18 +73,13 @@ static int read_target(xmlNode *node, void *target, sd_bus_error *error)
 
 static int read_refresh_volume(xmlNode *node, void *target, sd_bus_error *error)
 {
-        _cleanup_free_ char *allocation = NULL;
         PoolDef *def = target;
         int v, r;
 
-        r = xml_get_attribute(node, "allocation", false, &allocation, error);
-        if (r < 0 || !allocation)
-                return r;
-        r = xml_choice(node, "attribute 'allocation'", allocation, refresh_allocation_names + 1, &v, error);
-        if (r < 0)
-                return r;
-        def->refresh_allocation = (RefreshAllocation) (v + 1);
-        return 0;
+        r = xml_get_choice_attribute(node, "allocation", false, refresh_allocation_names + 1, &v, error);
+        if (r > 0)
+                def->refresh_allocation = (RefreshAllocation) (v + 1);
+        return r;
 }
 
 static const XmlElement refresh_elements[] = {
@@ -148,6 +133,16 @@ static int read_mount_options(xmlNode *node, void *target, sd_bus_error *error)
         return xml_read_children(node, mount_options_elements, def, error);
 }
 
+static int read_source(xmlNode *node, void *target, sd_bus_error *error)
+{
+        int r;
+
+        r = xml_read_children(node, pool_source_elements, target, error);
+        if (r < 0)
+                return r;
+        return xml_at(node, pool_check_source(target, error), error);
+}
+
 static const XmlElement pool_elements[] = {
         {.name = "name", .text = true, .read = read_name},
         {.name = "uuid", .text = true, .read = read_uuid},
@@ -155,7 +150,7 @@ static const XmlElement pool_elements[] = {
         {.name = "allocation", .attributes = {"unit"}, .text = true, .read = xml_read_unused_size},
         {.name = "available", .attributes = {"unit"}, .text = true, .read = xml_read_unused_size},
         {.name = "features", .children = features_elements},
-        {.name = "source", .children = pool_source_elements},
+        {.name = "source", .nested = true, .read = read_source},
         {.name = "target", .nested = true, .read = read_target},
         {.name = "refresh", .nested = true, .read = read_refresh},
         {.name = "mount_opts", .ns = FS_NAMESPACE, .nested = true, .read = read_mount_options},
@@ -175,12 +170,11 @@ static int read_pool(xmlNode *node, void *target, sd_bus_error *error)
         def->type = pool_type_from_string(type);
         if (def->type == _POOL_TYPE_INVALID)
                 return xml_error(node, error, "unknown pool type '%.64s'", type);
-        return xml_read_children(node, pool_elements, def, error);
+        r = xml_read_children(node, pool_elements, def, error);
+        if (r < 0)
+                return r;
+        return xml_at(node, pool_def_validate(def, error), error);
 }
-
-static const XmlElement pool_root = {
-        .name = "pool", .attributes = {"type"}, .nested = true, .read = read_pool};
-static const XmlElement source_root = {.name = "source", .children = pool_source_elements};
 
 static int parse(PoolType type, const char *xml, size_t n, const XmlElement *root, PoolDef **ret,
                  sd_bus_error *error)
@@ -204,32 +198,17 @@ static int parse(PoolType type, const char *xml, size_t n, const XmlElement *roo
 
 int pool_def_parse_xml(const char *xml, size_t n, PoolDef **ret, sd_bus_error *error)
 {
-        _cleanup_(pool_def_freep) PoolDef *def = NULL;
-        int r;
+        static const XmlElement root = {
+                .name = "pool", .attributes = {"type"}, .nested = true, .read = read_pool};
 
-        r = parse(_POOL_TYPE_INVALID, xml, n, &pool_root, &def, error);
-        if (r < 0)
-                return r;
-        r = pool_def_validate(def, error);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(def);
-        return 0;
+        return parse(_POOL_TYPE_INVALID, xml, n, &root, ret, error);
 }
 
 int pool_source_parse_xml(PoolType type, const char *xml, size_t n, PoolDef **ret, sd_bus_error *error)
 {
-        _cleanup_(pool_def_freep) PoolDef *def = NULL;
-        int r;
+        static const XmlElement root = {.name = "source", .nested = true, .read = read_source};
 
-        r = parse(type, xml, n, &source_root, &def, error);
-        if (r < 0)
-                return r;
-        r = pool_check_source(def, error);
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(def);
-        return 0;
+        return parse(type, xml, n, &root, ret, error);
 }
 
 static void write_adapter(XmlWriter *w, const PoolAdapter *a)

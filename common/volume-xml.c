@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ctype.h>
+
 #include "common/def-util.h"
 #include "common/def-xml.h"
 #include "common/volume-check.h"
+
+#define NSEC_PER_SEC (NSEC_PER_USEC * USEC_PER_SEC)
+#define TIME_SECONDS_MAX (INT64_MAX / NSEC_PER_SEC - 1) /* in ns, it fits 63 bits */
 
 /* What is being read, and the type of the pool it is for. */
 typedef struct VolumeReader {
@@ -17,13 +22,7 @@ static int read_unused(xmlNode *node, void *target, sd_bus_error *error)
 
 static int read_name(xmlNode *node, void *target, sd_bus_error *error)
 {
-        VolumeDef *def = ((VolumeReader *) target)->def;
-        int r;
-
-        r = xml_get_text(node, &def->name, error);
-        if (r < 0)
-                return r;
-        return xml_at(node, volume_name_validate(def->name, error), error);
+        return xml_get_name(node, "volume", &((VolumeReader *) target)->def->name, error);
 }
 
 static int read_capacity(xmlNode *node, void *target, sd_bus_error *error)
@@ -44,21 +43,13 @@ static int read_allocation(xmlNode *node, void *target, sd_bus_error *error)
 
 static int read_extent(xmlNode *node, void *target, sd_bus_error *error)
 {
-        static const char *const names[] = {"start", "end"};
+        uint64_t unused;
+        int r;
 
-        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                _cleanup_free_ char *value = NULL;
-                uint64_t unused;
-                int r;
-
-                r = xml_get_attribute(node, names[i], true, &value, error);
-                if (r < 0)
-                        return r;
-                r = xml_number(node, names[i], value, 10, UINT64_MAX, &unused, error);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        r = xml_get_number_attribute(node, "start", true, 10, UINT64_MAX, &unused, error);
+        if (r < 0)
+                return r;
+        return xml_get_number_attribute(node, "end", true, 10, UINT64_MAX, &unused, error);
 }
 
 static const XmlElement device_elements[] = {
@@ -74,32 +65,27 @@ static const XmlElement source_elements[] = {
 /* Seconds, and up to nine digits of a second behind the point, as ns. */
 static int read_time(const xmlNode *node, int64_t *ret, sd_bus_error *error)
 {
+        uint64_t seconds = 0, ns = 0, unit = NSEC_PER_SEC;
         _cleanup_free_ char *text = NULL;
-        uint64_t seconds, ns = 0;
-        char *point;
+        const char *p;
         int r;
 
         r = xml_get_text(node, &text, error);
         if (r < 0)
                 return r;
-        point = text ? strchr(text, '.') : NULL;
-        if (point) {
-                uint64_t unit = NSEC_PER_USEC * USEC_PER_SEC;
-
-                *point++ = 0;
-                if (strlen(point) > 9 || point[strspn(point, "0123456789")])
-                        return xml_error(node, error, "'%s.%s' of <%s> is not a time", text, point,
-                                         (const char *) node->name);
-                for (; *point; point++) {
+        p = strempty(text);
+        while (isdigit((unsigned char) *p) && seconds <= TIME_SECONDS_MAX)
+                seconds = seconds * 10 + (uint64_t) (*p++ - '0');
+        if (p > text && *p == '.') {
+                for (p++; isdigit((unsigned char) *p) && unit > 1; p++) {
                         unit /= 10;
-                        ns += (uint64_t) (*point - '0') * unit;
+                        ns += (uint64_t) (*p - '0') * unit;
                 }
         }
-        r = xml_number(node, "time", text, 10, INT64_MAX / (NSEC_PER_USEC * USEC_PER_SEC) - 1, &seconds,
-                       error);
-        if (r < 0)
-                return r;
-        *ret = (int64_t) (seconds * NSEC_PER_USEC * USEC_PER_SEC + ns);
+        if (!text || p == text || *p || seconds > TIME_SECONDS_MAX)
+                return xml_error(node, error, "'%.64s' of <%s> is not a time in seconds since 1970",
+                                 strempty(text), (const char *) node->name);
+        *ret = (int64_t) (seconds * NSEC_PER_SEC + ns);
         return 0;
 }
 
@@ -174,7 +160,6 @@ static int read_secret(xmlNode *node, void *target, sd_bus_error *error)
 
 static int read_cipher(xmlNode *node, void *target, sd_bus_error *error)
 {
-        _cleanup_free_ char *size = NULL;
         VolumeEncryption *e = target;
         uint64_t bits;
         int r;
@@ -188,10 +173,7 @@ static int read_cipher(xmlNode *node, void *target, sd_bus_error *error)
         r = xml_get_attribute(node, "hash", false, &e->cipher_hash, error);
         if (r < 0)
                 return r;
-        r = xml_get_attribute(node, "size", true, &size, error);
-        if (r < 0)
-                return r;
-        r = xml_number(node, "attribute 'size'", size, 10, UINT32_MAX, &bits, error);
+        r = xml_get_number_attribute(node, "size", true, 10, UINT32_MAX, &bits, error);
         if (r < 0)
                 return r;
         e->cipher_size = (uint32_t) bits;
@@ -219,14 +201,11 @@ static const XmlElement encryption_elements[] = {
 static int read_encryption(xmlNode *node, void *target, sd_bus_error *error)
 {
         static const char *const formats[] = {"default", "qcow", "luks", "luks2", NULL};
-        _cleanup_free_ char *format = NULL, *engine = NULL;
+        _cleanup_free_ char *engine = NULL;
         VolumeEncryption *e = &((VolumeReader *) target)->def->encryption;
         int v, r;
 
-        r = xml_get_attribute(node, "format", true, &format, error);
-        if (r < 0)
-                return r;
-        r = xml_choice(node, "attribute 'format'", format, formats, &v, error);
+        r = xml_get_choice_attribute(node, "format", true, formats, &v, error);
         if (r < 0)
                 return r;
         e->format = encryption_format_from_string(formats[v]);
@@ -384,7 +363,10 @@ static int read_volume(xmlNode *node, void *target, sd_bus_error *error)
                 if (reader->def->type == _VOLUME_TYPE_INVALID)
                         return xml_error(node, error, "unknown volume type '%.64s'", type);
         }
-        return xml_read_children(node, volume_elements, reader, error);
+        r = xml_read_children(node, volume_elements, reader, error);
+        if (r < 0)
+                return r;
+        return xml_at(node, volume_def_validate(reader->def, reader->type, error), error);
 }
 
 int volume_def_parse_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret, sd_bus_error *error)
@@ -402,9 +384,6 @@ int volume_def_parse_xml(const char *xml, size_t n, PoolType type, VolumeDef **r
         if (!def)
                 return -ENOMEM;
         r = xml_read_element(xmlDocGetRootElement(doc), &root, &(VolumeReader){def, type}, error);
-        if (r < 0)
-                return r;
-        r = volume_def_validate(def, type, error);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(def);

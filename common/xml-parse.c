@@ -180,7 +180,10 @@ int xml_parse(const char *xml, size_t n, const char *root, xmlDoc **ret, sd_bus_
         if (r < 0)
                 return r;
         top = xmlDocGetRootElement(doc);
-        if (!streq((const char *) top->name, root) || top->ns)
+        if (top->ns)
+                return xml_error(top, error, "the root element has the namespace '%.100s' instead of none",
+                                 (const char *) top->ns->href);
+        if (!streq((const char *) top->name, root))
                 return xml_error(top, error, "the root element is <%.64s>, not <%s>",
                                  (const char *) top->name, root);
         *ret = TAKE_PTR(doc);

@@ -46,6 +46,15 @@ static bool has_namespace(const xmlNs *ns, const char *uri)
         return ns ? uri && ns->href && streq((const char *) ns->href, uri) : !uri;
 }
 
+static int unknown_element(const xmlNode *node, sd_bus_error *error)
+{
+        if (node->ns)
+                return xml_error(node, error, "unknown element <%.64s> of namespace '%.100s' in <%.64s>",
+                                 node_name(node), (const char *) node->ns->href, node_name(node->parent));
+        return xml_error(node, error, "unknown element <%.64s> in <%.64s>", node_name(node),
+                         node_name(node->parent));
+}
+
 static int check_attributes(const xmlNode *node, const XmlElement *row, sd_bus_error *error)
 {
         for (const xmlAttr *a = node->properties; a; a = a->next) {
@@ -137,8 +146,7 @@ int xml_read_children(xmlNode *node, const XmlElement *table, void *target, sd_b
                         continue;
                 row = find_row(c, table);
                 if (!row)
-                        return xml_error(c, error, "unknown element <%.64s> in <%.64s>", node_name(c),
-                                         node_name(node));
+                        return unknown_element(c, error);
                 if (!row->repeat && seen & UINT64_C(1) << (row - table))
                         return xml_error(c, error, "a second <%.64s> in <%.64s>", node_name(c),
                                          node_name(node));
@@ -190,6 +198,26 @@ int xml_get_text(const xmlNode *node, char **ret, sd_bus_error *error)
         return take_text(node, what, raw, ret, error);
 }
 
+int xml_get_name(const xmlNode *node, const char *what, char **ret, sd_bus_error *error)
+{
+        _cleanup_free_ char *name = NULL;
+        xmlChar *raw;
+        int r;
+
+        raw = xmlNodeGetContent(node);
+        if (!raw)
+                return -ENOMEM;
+        name = strdup((const char *) raw);
+        xmlFree(raw);
+        if (!name)
+                return -ENOMEM;
+        r = xml_at(node, def_check_name(what, name, error), error);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(name);
+        return 0;
+}
+
 int xml_get_attribute(const xmlNode *node, const char *name, bool required, char **ret, sd_bus_error *error)
 {
         _cleanup_free_ char *what = NULL;
@@ -209,8 +237,8 @@ int xml_get_attribute(const xmlNode *node, const char *name, bool required, char
         return 0;
 }
 
-int xml_number(const xmlNode *node, const char *what, const char *s, int base, uint64_t max, uint64_t *ret,
-               sd_bus_error *error)
+static int parse_number(const xmlNode *node, const char *what, const char *s, int base, uint64_t max,
+                        uint64_t *ret, sd_bus_error *error)
 {
         const char *start = strempty(s);
         unsigned long long v;
@@ -229,19 +257,56 @@ int xml_number(const xmlNode *node, const char *what, const char *s, int base, u
         return 0;
 }
 
-int xml_choice(const xmlNode *node, const char *what, const char *s, const char *const *list, int *ret,
-               sd_bus_error *error)
+int xml_get_number(const xmlNode *node, int base, uint64_t max, uint64_t *ret, sd_bus_error *error)
 {
-        _cleanup_free_ char *known = NULL;
+        _cleanup_free_ char *text = NULL, *what = NULL;
+        int r;
 
+        r = xml_get_text(node, &text, error);
+        if (r < 0)
+                return r;
+        if (asprintf(&what, "<%.64s>", node_name(node)) < 0) {
+                what = NULL;
+                return -ENOMEM;
+        }
+        return parse_number(node, what, text, base, max, ret, error);
+}
+
+int xml_get_number_attribute(const xmlNode *node, const char *name, bool required, int base, uint64_t max,
+                             uint64_t *ret, sd_bus_error *error)
+{
+        _cleanup_free_ char *text = NULL, *what = NULL;
+        int r;
+
+        r = xml_get_attribute(node, name, required, &text, error);
+        if (r < 0 || !text)
+                return r;
+        if (asprintf(&what, "attribute '%s'", name) < 0) {
+                what = NULL;
+                return -ENOMEM;
+        }
+        r = parse_number(node, what, text, base, max, ret, error);
+        return r < 0 ? r : 1;
+}
+
+int xml_get_choice_attribute(const xmlNode *node, const char *name, bool required, const char *const *list,
+                             int *ret, sd_bus_error *error)
+{
+        _cleanup_free_ char *text = NULL, *known = NULL;
+        int r;
+
+        r = xml_get_attribute(node, name, required, &text, error);
+        if (r < 0 || !text)
+                return r;
         for (int i = 0; list[i]; i++) {
-                if (streq(list[i], strempty(s))) {
+                if (streq(list[i], text)) {
                         *ret = i;
-                        return 0;
+                        return 1;
                 }
         }
         known = def_list_join(list);
-        return xml_error(node, error, "%s '%.64s' is none of %s", what, strempty(s), strempty(known));
+        return xml_error(node, error, "attribute '%s' is '%.64s', and not one of: %s", name, text,
+                         strempty(known));
 }
 
 int xml_get_size(const xmlNode *node, uint64_t *ret, sd_bus_error *error)

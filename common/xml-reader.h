@@ -53,12 +53,17 @@ int xml_get_text(const xmlNode *node, char **ret, sd_bus_error *error);
 /* An attribute of no namespace; NULL if it is missing or empty, which is an error if required. */
 int xml_get_attribute(const xmlNode *node, const char *name, bool required, char **ret, sd_bus_error *error);
 
-/* Values. what is for the message: "attribute 'port'", "<mode>". s may have white space around it. */
-int xml_number(const xmlNode *node, const char *what, const char *s, int base, uint64_t max, uint64_t *ret,
-               sd_bus_error *error);
-/* The place of s in the list, NULL-terminated; ret as an int. */
-int xml_choice(const xmlNode *node, const char *what, const char *s, const char *const *list, int *ret,
-               sd_bus_error *error);
+/* An element's text as the name of a pool or volume (what); errors as those of def_check_name(). */
+int xml_get_name(const xmlNode *node, const char *what, char **ret, sd_bus_error *error);
+
+/* Numbers: white space around them is fine, a sign is not. base is as for strtoull(). */
+int xml_get_number(const xmlNode *node, int base, uint64_t max, uint64_t *ret, sd_bus_error *error);
+/* 1: read, 0: no such attribute and *ret is unchanged. */
+int xml_get_number_attribute(const xmlNode *node, const char *name, bool required, int base, uint64_t max,
+                             uint64_t *ret, sd_bus_error *error);
+/* The same with the place of a string in the list, NULL-terminated. */
+int xml_get_choice_attribute(const xmlNode *node, const char *name, bool required, const char *const *list,
+                             int *ret, sd_bus_error *error);
 /* The size that an element with an optional unit attribute holds. */
 int xml_get_size(const xmlNode *node, uint64_t *ret, sd_bus_error *error);
 /* XmlRead: an element whose size is checked and not kept. */
