@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A client of the service for tests: proxies made from interfaces/*.xml, signals as a list, errors by name."""
+
+import contextlib
+import glob
+import time
+
+from gi.repository import Gio, GLib
+
+from harness import BUS_NAME, SLOWNESS, SOURCE, wait_until
+
+ROOT = "/org/example/Storage1"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
+MIB = 1024 * 1024
+
+# Types of the options and definition keys, where Python's own type does not tell.
+TYPES = {
+    "source-hosts": "a(sq)", "source-devices": "as", "adapter": "a{ss}", "mount-options": "as", "mode": "u",
+    "owner": "u", "group": "u", "limit": "u", "backing": "o",
+}
+
+
+def load_interfaces():
+    found = {}
+    for path in sorted(glob.glob(SOURCE + "/interfaces/*.xml")):
+        with open(path, encoding="utf-8") as f:
+            for interface in Gio.DBusNodeInfo.new_for_xml(f.read()).interfaces:
+                found[interface.name] = interface
+    return found
+
+
+INTERFACES = load_interfaces()
+
+
+def full_name(interface):
+    return interface if "." in interface else f"{BUS_NAME}.{interface}"
+
+
+def in_signature(interface, method):
+    info = INTERFACES[full_name(interface)].lookup_method(method)
+    return "(" + "".join(arg.signature for arg in info.in_args) + ")"
+
+
+def vardict(values):
+    """A dict as a{sv}: GLib.Variant values stay, others are typed by TYPES or by what they are in Python."""
+    result = {}
+    for key, value in values.items():
+        if not isinstance(value, GLib.Variant):
+            kind = TYPES.get(key) or {bool: "b", str: "s", int: "t"}[type(value)]
+            value = GLib.Variant(kind, value)
+        result[key] = value
+    return result
+
+
+def pack(signature, args):
+    """Arguments as one tuple variant; dicts in the place of a{sv} are made into variants."""
+    types = GLib.VariantType(signature)
+    items = []
+    kind = types.first() if types.n_items() else None
+    for arg in args:
+        items.append(vardict(arg) if kind.dup_string() == "a{sv}" else arg)
+        kind = kind.next()
+    return GLib.Variant(signature, tuple(items))
+
+
+def error_name(error):
+    return Gio.DBusError.get_remote_error(error) or ""
+
+
+def error_text(error):
+    return error.message.split(": ", 1)[-1]
+
+
+class Refusal:
+    """What refused() caught."""
+
+    name = text = ""
+
+
+@contextlib.contextmanager
+def refused(*names):
+    """The calls inside must fail with one of these errors; short names are the service's own."""
+    known = ("AccessDenied", "InteractiveAuthorizationRequired", "LimitsExceeded", "UnknownObject",
+             "UnknownMethod", "InvalidArgs", "NoReply", "UnknownInterface")
+    full = [f"org.freedesktop.DBus.Error.{n}" if n in known else f"{BUS_NAME}.Error.{n}" for n in names]
+    refusal = Refusal()
+    try:
+        yield refusal
+    except GLib.Error as error:
+        refusal.name, refusal.text = error_name(error), error_text(error)
+        assert refusal.name in full, f"expected {full}, got {refusal.name}: {error.message}"
+        assert len(refusal.text) > 5, f"{refusal.name} says nothing: '{error.message}'"
+        return
+    raise AssertionError(f"expected {full}, but the call succeeded")
+
+
+class Pending:
+    """A call under way."""
+
+    def __init__(self):
+        self.done = False
+        self.result = self.error = None
+        self.started = time.monotonic()
+        self.seconds = None
+
+    def finish(self, connection, result):
+        self.seconds = time.monotonic() - self.started
+        try:
+            self.result = connection.call_finish(result).unpack()
+        except GLib.Error as error:
+            self.error = error
+        self.done = True
+
+    def wait(self, timeout=30):
+        iterate_until(lambda: self.done, timeout, "the answer to a call")
+        if self.error:
+            raise self.error
+        return self.result[0] if len(self.result) == 1 else self.result
+
+
+def iterate(context=None):
+    context = context or GLib.MainContext.default()
+    while context.iteration(False):
+        pass
+
+
+def iterate_until(condition, timeout=10, what="condition"):
+    def step():
+        iterate()
+        return condition()
+    return wait_until(step, timeout, what, 0.002)
+
+
+class Proxy:
+    """One interface of one object: proxy.Method(args…) and proxy.get("Property")."""
+
+    def __init__(self, service, path, interface):
+        self.service, self.path, self.interface = service, path, full_name(interface)
+
+    def __getattr__(self, method):
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def call(*args, **how):
+            signature = in_signature(self.interface, method)
+            if len(args) + 1 == GLib.VariantType(signature).n_items() and signature.endswith("a{sv})"):
+                args = (*args, {})
+            return self.service.call(self.path, self.interface, method, signature, args, **how)
+        return call
+
+    def start(self, method, *args, flags=0, timeout=60):
+        """Begins a call and returns a Pending."""
+        return self.service.start(self.path, self.interface, method, in_signature(self.interface, method), args,
+                                  flags=flags, timeout=timeout)
+
+    def get(self, name):
+        return self.service.call(self.path, PROPERTIES, "Get", "(ss)", (self.interface, name))
+
+    def all(self):
+        return self.service.call(self.path, PROPERTIES, "GetAll", "(s)", (self.interface,))
+
+    def wait_for(self, name, value, timeout=10):
+        try:
+            wait_until(lambda: self.get(name) == value, timeout)
+        except AssertionError:
+            raise AssertionError(f"{name} of {self.path} is {self.get(name)!r}, not {value!r}") from None
+
+
+class Service:
+    """The service as one client sees it."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.manager = Proxy(self, ROOT, "Manager")
+
+    def proxy(self, path, interface):
+        return Proxy(self, path, interface)
+
+    def pool(self, path):
+        return Proxy(self, path, "Pool")
+
+    def volume(self, path):
+        return Proxy(self, path, "Volume")
+
+    def job(self, path):
+        return Proxy(self, path, "Job")
+
+    def call(self, path, interface, method, signature="()", args=(), timeout=30, flags=0, fds=None, want_fds=False):
+        """The out-arguments: alone, as a tuple, or with the descriptors as (arguments, [fd, …])."""
+        fd_list = Gio.UnixFDList.new_from_array(fds) if fds else None
+        reply, out = self.connection.call_with_unix_fd_list_sync(
+            BUS_NAME, path, full_name(interface), method, pack(signature, args), None, Gio.DBusCallFlags(flags),
+            int(timeout * SLOWNESS * 1000), fd_list, None)
+        values = reply.unpack()
+        values = values[0] if len(values) == 1 else values
+        return (values, out.steal_fds() if out else []) if want_fds else values
+
+    def start(self, path, interface, method, signature="()", args=(), timeout=60, flags=0):
+        pending = Pending()
+        self.connection.call(BUS_NAME, path, full_name(interface), method, pack(signature, args), None,
+                             Gio.DBusCallFlags(flags), int(timeout * SLOWNESS * 1000), None, pending.finish)
+        return pending
+
+    def objects(self, path=ROOT):
+        return self.call(path, OBJECT_MANAGER, "GetManagedObjects", timeout=60)
+
+    def volumes(self, pool):
+        """{name: properties} of a pool's volumes, as its ObjectManager has them."""
+        managed = self.objects(pool.get("Volumes"))
+        found = [interfaces[full_name("Volume")] for interfaces in managed.values()]
+        return {properties["Name"]: properties for properties in found}
+
+    def make_pool(self, name, target, start=True, **options):
+        definition = {"target-path": target}
+        path, job = self.manager.DefinePool(name, "dir", definition, {"start": start, **options})
+        assert job == "/", "the work is done when the answer comes"
+        return self.pool(path)
+
+    def make_volume(self, pool, name, capacity=MIB, **options):
+        path, job = pool.CreateVolume(name, capacity, options)
+        assert job == "/"
+        return self.volume(path)
+
+    def wait_volume(self, pool, name, timeout=10):
+        """The volume, as soon as it is known."""
+        def look():
+            try:
+                return self.volume(pool.GetVolume(name))
+            except GLib.Error as error:
+                if not error_name(error).endswith(".NotFound"):
+                    raise
+                return None
+        return wait_until(look, timeout, f"volume {name}")
+
+    def wait_gone(self, pool, name, timeout=10):
+        wait_until(lambda: name not in self.volumes(pool), timeout, f"the end of volume {name}")
+
+    def wait_job(self, path, timeout=60):
+        """The job's properties once it ended."""
+        job = self.job(path)
+        wait_until(lambda: job.get("State") in ("succeeded", "failed", "cancelled"), timeout, f"the end of {path}")
+        return job.all()
+
+    def log(self):
+        return SignalLog(self.connection)
+
+
+class Signal:
+    """One signal that came."""
+
+    def __init__(self, path, interface, member, args):
+        self.time = time.monotonic()
+        self.path, self.interface, self.member, self.args = path, interface, member, args
+
+    def __repr__(self):
+        return f"{self.path} {self.interface.rsplit('.', 1)[-1]}.{self.member} {self.args}"
+
+
+class SignalLog:
+    """Every signal of the service since it was made."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.signals = []
+        self.subscription = connection.signal_subscribe(None, None, None, None, None, Gio.DBusSignalFlags.NONE,
+                                                        self._on_signal)
+        # The match is in place once the bus has answered a later call.
+        connection.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId", None,
+                             None, Gio.DBusCallFlags.NONE, -1, None)
+
+    def _on_signal(self, _connection, _sender, path, interface, member, args):
+        if path.startswith(ROOT):
+            self.signals.append(Signal(path, interface, member, args.unpack()))
+
+    def settle(self, seconds=0.3):
+        """Lets signals come in for so long."""
+        end = time.monotonic() + seconds * SLOWNESS
+        while time.monotonic() < end:
+            iterate()
+            time.sleep(0.005)
+
+    def clear(self):
+        self.settle()
+        self.signals.clear()
+
+    def wait_for(self, predicate, timeout=10, what="a signal"):
+        """The first signal, of those that came or will come, for which predicate(signal) is true."""
+        def look():
+            return next((s for s in self.signals if predicate(s)), None)
+        try:
+            return iterate_until(look, timeout, what)
+        except AssertionError as error:
+            tail = "\n".join(map(repr, self.signals[-30:]))
+            raise AssertionError(f"{error}; the last of {len(self.signals)} signals:\n{tail}") from None
+
+    def select(self, member, path=None):
+        iterate()
+        return [s for s in self.signals if s.member == member and (path is None or s.path == path)]
+
+    def wait_added(self, path, timeout=10):
+        return self.wait_for(lambda s: s.member == "InterfacesAdded" and s.args[0] == path, timeout,
+                             f"InterfacesAdded of {path}")
+
+    def wait_removed(self, path, timeout=10):
+        return self.wait_for(lambda s: s.member == "InterfacesRemoved" and s.args[0] == path, timeout,
+                             f"InterfacesRemoved of {path}")
+
+    def wait_changed(self, path, name, value=None, timeout=10):
+        """PropertiesChanged with that property, and that value if one is given."""
+        def fits(signal):
+            if signal.member != "PropertiesChanged" or signal.path != path or name not in signal.args[1]:
+                return False
+            return value is None or signal.args[1][name] == value
+        return self.wait_for(fits, timeout, f"a change of {name} of {path}")
+
+    def close(self):
+        self.connection.signal_unsubscribe(self.subscription)
