@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "policy/policy.h"
 
+#include <bsd/sys/queue.h>
 #include <inttypes.h>
-#include <sys/queue.h>
 
 #include "policy/callers.h"
 #include "policy/polkit.h"
@@ -193,8 +193,7 @@ static int on_sweep(sd_event_source *source, void *userdata)
         Policy *policy = userdata;
         Call *call, *next;
 
-        for (call = TAILQ_FIRST(&policy->calls); call; call = next) {
-                next = TAILQ_NEXT(call, entry);
+        TAILQ_FOREACH_SAFE (call, &policy->calls, entry, next) {
                 if (call->state == CALL_TAKEN_UP)
                         call_free(call);
         }
@@ -236,8 +235,7 @@ static void on_caller_gone(const char *name, void *userdata)
         Policy *policy = userdata;
         Call *call, *next;
 
-        for (call = TAILQ_FIRST(&policy->calls); call; call = next) {
-                next = TAILQ_NEXT(call, entry);
+        TAILQ_FOREACH_SAFE (call, &policy->calls, entry, next) {
                 if (streq_ptr(sd_bus_message_get_sender(call->message), name))
                         call_free(call);
         }
