@@ -89,7 +89,10 @@ int report(const Context *c, const sd_bus_error *error, int r)
         ExitStatus status = report_status(name, r);
         const char *advice = hint(c, name, status);
 
-        if (error && !isempty(error->message))
+        if (streq(strempty(name), SD_BUS_ERROR_SERVICE_UNKNOWN))
+                print_line("storagectl",
+                           "the service does not run, and the bus does not know how to start it");
+        else if (error && !isempty(error->message))
                 print_line("storagectl", error->message);
         else
                 print_line("storagectl", name ? name : strerror(abs(r)));

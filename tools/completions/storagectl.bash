@@ -1,0 +1,153 @@
+# bash completion for storagectl                           -*- shell-script -*-
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+# Names of pools, or of the volumes of a pool, one a line. They may hold spaces.
+__storagectl_names() {
+        storagectl "${bus[@]}" --no-ask-password "$@" --names 2>/dev/null
+}
+
+# Completes from lines on standard input, quoting what the shell would take apart.
+__storagectl_lines() {
+        local line
+        while IFS= read -r line; do
+                [[ $line == "$1"* ]] && COMPREPLY+=("$(printf '%q' "$line")")
+        done
+}
+
+__storagectl_options() {
+        local common='--help --version --system --user --json --no-legend --no-wait --no-ask-password --quiet'
+        local describe='--target --source-host --source-dev --source-path --source-name --source-format
+                --source-protocol-ver --source-initiator --auth-type --auth-username --secret --adapter
+                --mount-option --mode --owner --group --label --cow --volume-allocation'
+        case $1 in
+        'pool list') echo "$common --state --type --names" ;;
+        'pool show') echo "$common --xml --inactive" ;;
+        'pool define') echo "$common $describe --type --uuid --build --overwrite --dry-run --start --autostart
+                --transient" ;;
+        'pool create') echo "$common $describe --type --uuid --build --overwrite --dry-run" ;;
+        'pool update') echo "$common $describe" ;;
+        'pool build') echo "$common --overwrite" ;;
+        'pool stop' | 'volume delete') echo "$common --force" ;;
+        'pool autostart') echo "$common --disable" ;;
+        'volume list') echo "$common --details --prefix --format --names" ;;
+        'volume show' | 'capabilities') echo "$common --xml" ;;
+        'volume create') echo "$common --xml --format --allocation --preallocation --backing --backing-format
+                --compat --cluster-size --lazy-refcounts --extended-l2 --nocow --encryption --secret
+                --partition-type --mode --owner --group" ;;
+        'volume resize') echo "$common --shrink --delta --allocate --force" ;;
+        'monitor') echo "$common --count --timeout" ;;
+        *) echo "$common" ;;
+        esac
+}
+
+# Values of options; fails for an option that takes none.
+__storagectl_value() {
+        case $1 in
+        --state) COMPREPLY=($(compgen -W 'inactive starting active stopping' -- "$cur")) ;;
+        --type) COMPREPLY=($(compgen -W 'dir fs netfs logical disk iscsi scsi mpath gluster' -- "$cur")) ;;
+        --format | --backing-format) COMPREPLY=($(compgen -W 'raw qcow2 qcow qed vdi vmdk vpc vhdx' -- "$cur")) ;;
+        --preallocation) COMPREPLY=($(compgen -W 'off metadata falloc full' -- "$cur")) ;;
+        --auth-type) COMPREPLY=($(compgen -W 'chap ceph' -- "$cur")) ;;
+        --cow) COMPREPLY=($(compgen -W 'yes no' -- "$cur")) ;;
+        --volume-allocation) COMPREPLY=($(compgen -W 'default capacity' -- "$cur")) ;;
+        --owner) COMPREPLY=($(compgen -u -- "$cur")) ;;
+        --group) COMPREPLY=($(compgen -g -- "$cur")) ;;
+        --target | --source-dev | --source-path) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
+        --xml)
+                [[ $command == 'volume create' ]] || return 1
+                compopt -o filenames
+                COMPREPLY=($(compgen -f -- "$cur"))
+                ;;
+        --backing)
+                if [[ $cur == /* || ! ${operands[0]-} ]]; then
+                        compopt -o filenames
+                        COMPREPLY=($(compgen -f -- "$cur"))
+                else
+                        __storagectl_lines "$cur" < <(__storagectl_names volume list "${operands[0]}")
+                fi
+                ;;
+        --uuid | --source-host | --source-name | --source-format | --source-protocol-ver | --source-initiator | \
+                --auth-username | --secret | --adapter | --mount-option | --mode | --label | --prefix | \
+                --allocation | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
+        *) return 1 ;;
+        esac
+}
+
+__storagectl_operand() {
+        case $command in
+        'pool define' | 'pool create') compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
+        'pool update')
+                if ((${#operands[@]} == 0)); then
+                        __storagectl_lines "$cur" < <(__storagectl_names pool list)
+                else
+                        compopt -o filenames
+                        COMPREPLY=($(compgen -f -- "$cur"))
+                fi
+                ;;
+        'pool show') ((${#operands[@]} > 0)) || __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
+        'pool list') ;;
+        'pool '*) __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
+        'volume list' | 'volume create')
+                ((${#operands[@]} > 0)) || __storagectl_lines "$cur" < <(__storagectl_names pool list)
+                ;;
+        'volume '*)
+                if [[ $cur == /* ]]; then
+                        compopt -o filenames
+                        COMPREPLY=($(compgen -f -- "$cur"))
+                elif ((${#operands[@]} == 0)); then
+                        __storagectl_lines "$cur" < <(__storagectl_names pool list)
+                elif ((${#operands[@]} == 1)) || [[ $command == 'volume delete' ]]; then
+                        __storagectl_lines "$cur" < <(__storagectl_names volume list "${operands[0]}" --prefix "$cur")
+                fi
+                ;;
+        'job watch' | 'job cancel')
+                COMPREPLY=($(compgen -W "$(storagectl "${bus[@]}" job list --no-legend 2>/dev/null |
+                        while read -r job _; do echo "$job"; done)" -- "$cur"))
+                ;;
+        esac
+}
+
+_storagectl() {
+        local cur=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command='' word skip=''
+        local -a bus=() operands=()
+        local -i i
+        COMPREPLY=()
+
+        for ((i = 1; i < COMP_CWORD; i++)); do
+                word=${COMP_WORDS[i]}
+                if [[ $skip ]]; then
+                        skip=''
+                elif [[ $word == --user || $word == --system ]]; then
+                        bus=("$word")
+                elif [[ $word == -* ]]; then
+                        # a value that stands apart from its option is no operand
+                        if [[ $word != *=* ]] && cur='' __storagectl_value "$word"; then
+                                skip=1
+                        fi
+                        COMPREPLY=()
+                elif [[ ! $command || $command =~ ^(pool|volume|job)$ ]]; then
+                        command=${command:+$command }$word
+                else
+                        operands+=("$word")
+                fi
+        done
+
+        if [[ $skip ]]; then
+                __storagectl_value "$previous"
+                return 0
+        fi
+        if [[ $cur == -* ]]; then
+                COMPREPLY=($(compgen -W "$(__storagectl_options "$command")" -- "$cur"))
+                return 0
+        fi
+        case $command in
+        '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
+        pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
+                autostart' -- "$cur")) ;;
+        volume) COMPREPLY=($(compgen -W 'list show create delete resize cat' -- "$cur")) ;;
+        job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
+        *) __storagectl_operand ;;
+        esac
+}
+
+complete -F _storagectl storagectl
