@@ -54,14 +54,21 @@ def vardict(values):
     return result
 
 
+def split_types(signature):
+    """The single complete types of "(…)", as strings."""
+    found, start, depth = [], 1, 0
+    for i in range(1, len(signature) - 1):
+        depth += signature[i] in "({"
+        depth -= signature[i] in ")}"
+        if depth == 0 and signature[i] != "a":
+            found.append(signature[start:i + 1])
+            start = i + 1
+    return found
+
+
 def pack(signature, args):
     """Arguments as one tuple variant; dicts in the place of a{sv} are made into variants."""
-    types = GLib.VariantType(signature)
-    items = []
-    kind = types.first() if types.n_items() else None
-    for arg in args:
-        items.append(vardict(arg) if kind.dup_string() == "a{sv}" else arg)
-        kind = kind.next()
+    items = [vardict(arg) if kind == "a{sv}" else arg for kind, arg in zip(split_types(signature), args)]
     return GLib.Variant(signature, tuple(items))
 
 
@@ -145,8 +152,8 @@ class Proxy:
 
         def call(*args, **how):
             signature = in_signature(self.interface, method)
-            if len(args) + 1 == GLib.VariantType(signature).n_items() and signature.endswith("a{sv})"):
-                args = (*args, {})
+            if len(args) + 1 == len(split_types(signature)) and signature.endswith("a{sv})"):
+                args = (*args, {})  # no options
             return self.service.call(self.path, self.interface, method, signature, args, **how)
         return call
 

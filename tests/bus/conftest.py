@@ -79,13 +79,14 @@ class World:
         self.buses.append(bus)
         return bus
 
-    def daemon(self, *args, bus=None, kind="system", polkit=False, start=True, activatable=False):
+    def daemon(self, *args, bus=None, kind="system", polkit=False, start=True, activatable=False,
+               uid=0):
         """A service on a bus of its own."""
         bus = bus or self.bus(kind, polkit)
         if ON_SYSTEM:
             daemon = harness.InstalledDaemon(bus)
         else:
-            daemon = harness.Daemon(bus, harness.new_folder("storaged"), *args)
+            daemon = harness.Daemon(bus, harness.new_folder("storaged"), *args, uid=uid)
         self.daemons.append(daemon)
         if activatable and not ON_SYSTEM:
             daemon.activatable()

@@ -24,25 +24,26 @@ ON_SYSTEM = os.environ.get("STORAGED_TEST_SYSTEM") == "1"
 # How much slower than a plain build on an idle machine things may be.
 SLOWNESS = float(os.environ.get("STORAGED_TEST_SLOWNESS", "6" if ON_SYSTEM else "2"))
 
+# The bus turns away users that are not in passwd: these four are in every Debian's.
 NOBODY = 65534  # may nothing
-ONE_POOL = 65533  # may everything in the pool called "mine", and nothing else
-SMALL = 65532  # may create volumes of up to 1 MiB
-ASKED = 65531  # would have to authenticate for everything
+ONE_POOL = 9  # news: may everything in the pool called "mine", and nothing else
+SMALL = 10  # uucp: may create volumes of up to 1 MiB
+ASKED = 13  # proxy: would have to authenticate for everything
 
-RULES = f"""
-polkit.addRule(function(action, subject) {{
+RULES = """
+polkit.addRule(function(action, subject) {
     if (action.id.indexOf("org.example.storage1.") != 0)
         return polkit.Result.NOT_HANDLED;
     var user = subject.user;
-    if (user == "{ONE_POOL}")
+    if (user == "news")
         return action.lookup("pool") == "mine" ? polkit.Result.YES : polkit.Result.NO;
-    if (user == "{SMALL}")
+    if (user == "uucp")
         return action.id == "org.example.storage1.create-volume" &&
             Number(action.lookup("capacity")) <= 1048576 ? polkit.Result.YES : polkit.Result.NO;
-    if (user == "{ASKED}")
+    if (user == "proxy")
         return polkit.Result.AUTH_SELF;
     return polkit.Result.NO;
-}});
+});
 """
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -79,6 +80,7 @@ SYSTEM_POLICY = """
 
 SESSION_POLICY = """
   <policy context="default">
+    <allow user="*"/>
     <allow send_destination="*" eavesdrop="true"/>
     <allow eavesdrop="true"/>
     <allow own="*"/>
@@ -282,10 +284,12 @@ def name_pid(connection, name=BUS_NAME):
 class Daemon:
     """storaged, started by us or by our bus, with folders of its own."""
 
-    def __init__(self, bus, base, *args):
+    def __init__(self, bus, base, *args, uid=0):
         self.bus = bus
         self.base = base
         self.args = args
+        self.uid = uid
+        os.chown(base, uid, uid)
         self.process = None
         self.log_path = base + "/storaged.log"
         self.config_dir = base + "/etc"
@@ -295,7 +299,8 @@ class Daemon:
 
     def command(self):
         mode = ["--user"] if self.bus.kind == "session" else []
-        return [find_binary("storaged"), *mode, "--config-dir", self.config_dir, "--state-dir", self.state_dir,
+        user = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups"] if self.uid else []
+        return [*user, find_binary("storaged"), *mode, "--config-dir", self.config_dir, "--state-dir", self.state_dir,
                 "--runtime-dir", self.runtime_dir, "--worker", find_binary("storaged-worker"), *self.args]
 
     def start(self):
