@@ -50,7 +50,7 @@ typedef enum PoolHealth { HEALTH_OK, HEALTH_DEGRADED, HEALTH_INACCESSIBLE } Pool
 #define PROBLEMS_MAX 64U
 
 typedef struct PoolProblem {
-        char *code; /* "unreadable", "bad-name", "skipped" */
+        char *code; /* "unreadable", "bad-name", "skipped", "unwatched", "inaccessible", "more" */
         char *text; /* for people */
 } PoolProblem;
 
@@ -63,6 +63,8 @@ typedef struct PoolReport {
 } PoolReport;
 
 void pool_report_done(PoolReport *report);
+/* Appends a problem, unless there are PROBLEMS_MAX already. 0 or -ENOMEM. */
+int pool_report_add(PoolReport *report, const char *code, const char *format, ...) _printf_(3, 4);
 
 typedef struct BuildOptions {
         bool overwrite;
@@ -115,6 +117,8 @@ typedef struct Backend {
         int (*scan_note)(BackendScan *scan, const char *name, const VolumeRow *row);
 
         int (*volume_create)(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
+        /* Fills a reserved volume: fd and def are those of volume_create. On return it is durable. */
+        int (*volume_fill)(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd);
         int (*volume_publish)(BackendContext *ctx, const char *token, VolumeRow *ret);
         int (*volume_discard)(BackendContext *ctx, const char *token);
         int (*volume_delete)(BackendContext *ctx, const char *name, bool force);

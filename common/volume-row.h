@@ -50,6 +50,8 @@ typedef struct VolumeRow {
 VolumeExtra *volume_extra_new(void);
 VolumeExtra *volume_extra_free(VolumeExtra *extra);
 DEFINE_CLEANUP(VolumeExtra *, volume_extra_free)
+/* A deep copy in *ret (NULL for NULL). 0 or -ENOMEM. */
+int volume_extra_copy(const VolumeExtra *extra, VolumeExtra **ret);
 /* Frees what it owns, not the row itself, and zeroes it. */
 void volume_row_done(VolumeRow *row);
 bool volume_row_equal(const VolumeRow *a, const VolumeRow *b);

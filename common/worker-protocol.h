@@ -39,7 +39,9 @@
  *   Ping()
  *   Rows(b first, aROW changed, as removed)  signal; at most WORKER_ROWS_MAX rows and names in all; first: the
  *                                      first of a complete listing, forget what is not in those that follow
- *                                      until the Refresh's reply
+ *                                      until the next Status (there is one, and in a Refresh it comes before
+ *                                      the reply). A folder that cannot be read gives no listing, but Status
+ *                                      inaccessible; the listing comes by itself if it can be read later
  *   Status(t capacity, t allocation, t available, s health, a(ss) problems)  signal, when it changed: health
  *                                      ok, degraded or inaccessible; problems: code, text for people
  *

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/file-allocate.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/statvfs.h>
+
+/* One fallocate() on a busy ext4 takes tens of milliseconds for each GiB. */
+#define SLICE_SIZE (UINT64_C(256) * 1024 * 1024)
+#define ZEROS_SIZE (1024U * 1024U)
+
+static int check_cancelled(BackendContext *ctx, const char *name)
+{
+        if (!ctx->cancelled(ctx))
+                return 0;
+        return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED, "Making volume '%s' was cancelled",
+                                 name);
+}
+
+/* Interrupted by a signal: once more, unless that was to cancel. */
+static int allocate_slice(BackendContext *ctx, int fd, uint64_t at, uint64_t n, const char *name)
+{
+        while (fallocate(fd, 0, (off_t) at, (off_t) n) < 0) {
+                int r;
+
+                if (errno != EINTR)
+                        return -errno;
+                r = check_cancelled(ctx, name);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int write_zeros(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, const char *name)
+{
+        _cleanup_free_ char *zeros = calloc(1, ZEROS_SIZE);
+
+        if (!zeros)
+                return error_set_errno(ctx->error, ENOMEM, "Cannot fill volume '%s'", name);
+        for (uint64_t at = offset; at < end;) {
+                size_t n = end - at < ZEROS_SIZE ? (size_t) (end - at) : ZEROS_SIZE;
+                ssize_t written = pwrite(fd, zeros, n, (off_t) at);
+                int r;
+
+                if (written < 0 && errno != EINTR)
+                        return error_set_errno(ctx->error, errno, "Cannot write to volume '%s'", name);
+                r = check_cancelled(ctx, name);
+                if (r < 0)
+                        return r;
+                at += written > 0 ? (uint64_t) written : 0;
+                ctx->progress(ctx, at - offset, end - offset);
+        }
+        return 0;
+}
+
+int file_allocate(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, bool zeros, const char *name)
+{
+        if (zeros)
+                return write_zeros(ctx, fd, offset, end, name);
+        for (uint64_t at = offset; at < end;) {
+                uint64_t n = end - at < SLICE_SIZE ? end - at : SLICE_SIZE;
+                int r;
+
+                r = check_cancelled(ctx, name);
+                if (r < 0)
+                        return r;
+                r = allocate_slice(ctx, fd, at, n, name);
+                if ((r == -EOPNOTSUPP || r == -ENOSYS) && at == offset)
+                        return write_zeros(ctx, fd, offset, end, name);
+                if (r < 0 && sd_bus_error_is_set(ctx->error))
+                        return r;
+                if (r < 0)
+                        return error_set_errno(ctx->error, r,
+                                               "Cannot allocate %" PRIu64 " bytes for volume '%s'",
+                                               end - offset, name);
+                at += n;
+                ctx->progress(ctx, at - offset, end - offset);
+        }
+        return 0;
+}
+
+int file_check_space(BackendContext *ctx, int fd, uint64_t bytes, const char *name)
+{
+        struct statvfs v;
+        uint64_t available;
+
+        if (fstatvfs(fd, &v) < 0)
+                return error_set_errno(ctx->error, errno,
+                                       "Cannot tell how much space there is for volume '%s'", name);
+        available = (uint64_t) v.f_bavail * v.f_frsize;
+        if (bytes <= available)
+                return 0;
+        return sd_bus_error_setf(
+                ctx->error, STORAGE_ERROR_NO_SPACE,
+                "Volume '%s' needs %" PRIu64 " bytes of storage at once, and only %" PRIu64
+                " are available in pool '%s'; a smaller allocation or preallocation=off may fit",
+                name, bytes, available, ctx->pool->name);
+}

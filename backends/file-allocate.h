@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "backends/backend.h"
+
+/*
+ * Gives the bytes from offset to end of fd storage: by fallocate() in slices, by writing zeros where the
+ * file system cannot, or always if zeros is set. Reports progress (bytes from offset on) and looks whether
+ * it is cancelled between slices. The file is at least end bytes long then; nothing is synced. name: of the
+ * volume, for the error.
+ */
+int file_allocate(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, bool zeros, const char *name);
+
+/* NoSpace if the file system of fd has fewer than bytes free for us. */
+int file_check_space(BackendContext *ctx, int fd, uint64_t bytes, const char *name);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+
+#include "backends/file-allocate.h"
+#include "backends/file-row.h"
+#include "backends/file-volume.h"
+#include "backends/image-plan.h"
+#include "backends/qemu-img.h"
+
+#define SECTOR_SIZE UINT64_C(512)
+#define RESIZE_USEC (60 * USEC_PER_SEC)
+
+typedef struct Resize {
+        BackendContext *ctx;
+        const char *name;
+        uint64_t capacity;
+        const ResizeOptions *options;
+        int dir_fd, fd;
+        VolumeRow row; /* before */
+} Resize;
+
+static int refuse(Resize *z, const char *error_name, const char *why)
+{
+        return sd_bus_error_setf(z->ctx->error, error_name,
+                                 "Volume '%s' of pool '%s' cannot be resized to %" PRIu64 " bytes: %s",
+                                 z->name, z->ctx->pool->name, z->capacity, why);
+}
+
+/* Only what QEMU and we can do; never below what is stored in it. */
+static int check(Resize *z)
+{
+        const char *format = z->row.format;
+
+        if (!streq(format, "raw") && !streq(format, "qcow2") && !streq(format, "qed"))
+                return sd_bus_error_setf(
+                        z->ctx->error, STORAGE_ERROR_UNSUPPORTED,
+                        "Volume '%s' of pool '%s' has the format %s, which cannot be resized: raw, "
+                        "qcow2 and qed can",
+                        z->name, z->ctx->pool->name, format);
+        if (z->capacity > (uint64_t) INT64_MAX - SECTOR_SIZE)
+                return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a file can have");
+        if (!streq(format, "raw"))
+                z->capacity = (z->capacity + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
+        if (z->options->allocate && !streq(format, "raw"))
+                return refuse(z, STORAGE_ERROR_UNSUPPORTED, "only raw volumes can allocate what is added");
+        if (z->row.extra && z->row.extra->data_file)
+                return refuse(z, STORAGE_ERROR_UNSUPPORTED, "its data is in another file");
+        if (z->capacity >= z->row.capacity)
+                return 0;
+        if (!z->options->shrink)
+                return refuse(
+                        z, STORAGE_ERROR_INVALID_ARGUMENT,
+                        "that is less than now, which destroys data; ask to shrink it if that is meant");
+        if (z->capacity < z->row.allocation)
+                return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "more than that is allocated in it");
+        return 0;
+}
+
+static int resize_raw(Resize *z)
+{
+        BackendContext *ctx = z->ctx;
+        uint64_t before = z->row.capacity;
+        bool allocate = z->options->allocate && z->capacity > before;
+        int r;
+
+        if (allocate) {
+                r = file_check_space(ctx, z->fd, z->capacity - before, z->name);
+                if (r < 0)
+                        return r;
+        }
+        if (ftruncate(z->fd, (off_t) z->capacity) < 0)
+                return error_set_errno(ctx->error, errno, "Cannot resize volume '%s' of pool '%s'", z->name,
+                                       ctx->pool->name);
+        r = allocate ? file_allocate(ctx, z->fd, before, z->capacity, false, z->name) : 0;
+        /* All or nothing: what could not be allocated is not there. */
+        if (r < 0)
+                (void) ftruncate(z->fd, (off_t) before);
+        return r;
+}
+
+/*
+ * QEMU hides what a longer backing store has beyond the old end, for which it would have to open it; we let
+ * it open no file that a header names.
+ */
+static int check_backing(Resize *z)
+{
+        const VolumeExtra *extra = z->row.extra;
+        uint64_t capacity, size;
+        ImageFormat format;
+
+        if (!extra || !extra->backing_path || z->capacity <= z->row.capacity)
+                return 0;
+        if (!extra->backing_remote &&
+            image_probe_path(z->dir_fd, extra->backing_path, &format, &capacity, &size) >= 0 &&
+            capacity <= z->row.capacity && size <= z->row.capacity)
+                return 0;
+        return refuse(z, STORAGE_ERROR_UNSUPPORTED,
+                      "it is smaller than its backing store, or that cannot be read");
+}
+
+static int resize_by_tool(Resize *z)
+{
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *what = NULL;
+        int r;
+
+        r = check_backing(z);
+        if (r < 0)
+                return r;
+        if (z->capacity == z->row.capacity)
+                return 0;
+        r = qemu_img_resize_argv(z->row.format, z->capacity, z->capacity < z->row.capacity,
+                                 z->options->force, &argv);
+        if (r < 0 || asprintf(&what, "resize volume '%s' of pool '%s'", z->name, z->ctx->pool->name) < 0) {
+                what = NULL;
+                return error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", z->name);
+        }
+        return qemu_img_run(z->ctx, argv, z->fd, 0, RESIZE_USEC, what);
+}
+
+static int resize(Resize *z, VolumeRow *ret)
+{
+        const char *folder = z->ctx->pool->target_path;
+        int r;
+
+        r = file_volume_check_unused(z->ctx, z->fd, z->name, z->options->force);
+        if (r < 0)
+                return r;
+        r = file_row_read(z->fd, folder, z->name, &z->row);
+        if (r < 0)
+                return error_set_errno(z->ctx->error, r, "Cannot read volume '%s'", z->name);
+        r = check(z);
+        if (r >= 0)
+                r = streq(z->row.format, "raw") ? resize_raw(z) : resize_by_tool(z);
+        if (r < 0)
+                return r;
+        r = file_row_read(z->fd, folder, z->name, ret);
+        if (r < 0)
+                return error_set_errno(z->ctx->error, r, "Volume '%s' was resized but cannot be read",
+                                       z->name);
+        return 0;
+}
+
+int file_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
+                       const ResizeOptions *options, VolumeRow *ret)
+{
+        Resize z = {.ctx = ctx, .name = name, .capacity = capacity, .options = options, .dir_fd = -EBADF};
+        struct stat st;
+        int r;
+
+        r = file_volume_folder(ctx, &z.dir_fd);
+        if (r < 0)
+                return r;
+        z.fd = file_volume_open_regular(ctx, z.dir_fd, name, O_RDWR, &st);
+        r = z.fd < 0 ? z.fd : resize(&z, ret);
+        volume_row_done(&z.row);
+        safe_close(z.fd);
+        safe_close(z.dir_fd);
+        return r;
+}

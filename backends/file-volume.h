@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Volumes that are files in the pool's folder; the contracts are those of backend.h. */
+
+#include <sys/stat.h>
+
+#include "backends/backend.h"
+
+int file_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
+int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd);
+int file_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret);
+int file_volume_discard(BackendContext *ctx, const char *token);
+int file_volume_delete(BackendContext *ctx, const char *name, bool force);
+int file_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
+                       const ResizeOptions *options, VolumeRow *ret);
+int file_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd);
+
+/* Opens the pool's folder; Inaccessible if that is not possible. */
+int file_volume_folder(BackendContext *ctx, int *ret_fd);
+/* Sets or clears btrfs' flag for no copy on write on an empty file or folder. Unsupported elsewhere. */
+int file_set_nocow(BackendContext *ctx, int fd, const char *what);
+/*
+ * Opens the regular file name beneath the folder dir_fd with flags (O_RDONLY or O_RDWR). A descriptor, or
+ * NotFound, or Unsupported for folders and symbolic links.
+ */
+int file_volume_open_regular(BackendContext *ctx, int dir_fd, const char *name, int flags,
+                             struct stat *ret_stat);
+/* InUse if QEMU has it open, unless force. */
+int file_volume_check_unused(BackendContext *ctx, int fd, const char *name, bool force);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/qemu-img.h"
+
+#include <inttypes.h>
+
+static int append_option(char **options, const char *name, const char *value)
+{
+        char *longer;
+
+        if (asprintf(&longer, "%s%s%s=%s", strempty(*options), *options ? "," : "", name, value) < 0)
+                return -ENOMEM;
+        free(*options);
+        *options = longer;
+        return 0;
+}
+
+/* No value has a comma, which QEMU would take as the next option: words and numbers that were checked. */
+static int qcow2_options(const ImagePlan *plan, const VolumeDef *def, char **options)
+{
+        char number[32];
+        int r;
+
+        r = append_option(options, "compat", def->compat ?: "1.1");
+        if (r >= 0 && def->cluster_size > 0) {
+                (void) snprintf(number, sizeof(number), "%" PRIu64, def->cluster_size);
+                r = append_option(options, "cluster_size", number);
+        }
+        if (r >= 0 && def->lazy_refcounts != TRISTATE_UNSET)
+                r = append_option(options, "lazy_refcounts",
+                                  def->lazy_refcounts == TRISTATE_YES ? "on" : "off");
+        if (r >= 0 && def->extended_l2 != TRISTATE_UNSET)
+                r = append_option(options, "extended_l2", def->extended_l2 == TRISTATE_YES ? "on" : "off");
+        if (r >= 0 && plan->preallocation != PREALLOCATION_OFF)
+                r = append_option(options, "preallocation", preallocation_to_string(plan->preallocation));
+        return r;
+}
+
+static int extend_all(char ***l, const char *const *strings)
+{
+        for (; *strings; strings++) {
+                int r = strv_extend(l, *strings);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char *target, char ***ret)
+{
+        const char *const begin[] = {"qemu-img", "create", "-q", "-f", image_format_to_qemu(plan->format),
+                                     NULL};
+        const char *const backing[] = {"-u", "-b", plan->backing_path, "-F", plan->backing_format, NULL};
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *options = NULL;
+        char size[32];
+        int r;
+
+        (void) snprintf(size, sizeof(size), "%" PRIu64, plan->capacity);
+        r = extend_all(&argv, begin);
+        if (r >= 0 && plan->backing_path)
+                r = extend_all(&argv, backing);
+        if (r >= 0 && plan->format == IMAGE_QCOW2)
+                r = qcow2_options(plan, def, &options);
+        if (r >= 0 && options)
+                r = extend_all(&argv, (const char *const[]){"-o", options, NULL});
+        if (r >= 0)
+                r = extend_all(&argv, (const char *const[]){target, size, NULL});
+        if (r >= 0)
+                *ret = TAKE_PTR(argv);
+        return r;
+}
+
+int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, bool unlocked, char ***ret)
+{
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *image = NULL;
+        char size[32];
+        int r;
+
+        /*
+         * What the header names as its backing store is only as good as whoever wrote the header: QEMU must
+         * not open it.
+         */
+        if (asprintf(&image,
+                     "json:{\"driver\":\"%s\",\"backing\":null,\"file\":{\"driver\":\"file\","
+                     "\"locking\":\"%s\",\"filename\":\"" QEMU_IMG_TARGET "\"}}",
+                     qemu_format, unlocked ? "off" : "auto") < 0) {
+                image = NULL;
+                return -ENOMEM;
+        }
+        (void) snprintf(size, sizeof(size), "%" PRIu64, capacity);
+        r = extend_all(&argv, (const char *const[]){"qemu-img", "resize", "-q", NULL});
+        if (r >= 0 && shrink)
+                r = strv_extend(&argv, "--shrink");
+        if (r >= 0)
+                r = extend_all(&argv, (const char *const[]){image, size, NULL});
+        if (r >= 0)
+                *ret = TAKE_PTR(argv);
+        return r;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/qemu-img.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define MEMORY_MAX (UINT64_C(2) * 1024 * 1024 * 1024)
+/* Filling a large image takes processor time too: this for itself, and as much again for each GiB. */
+#define CPU_SECONDS 60U
+#define COMPLAINT_MAX 4096U
+#define POLL_MSEC 100
+/* execve() was not possible: as a shell says it. */
+#define EXIT_NOT_FOUND 127
+
+typedef struct Child {
+        pid_t pid;
+        int complaints; /* its stderr */
+        size_t n;
+        char text[COMPLAINT_MAX];
+} Child;
+
+static void limit(int resource, uint64_t value)
+{
+        (void) setrlimit(resource, &(struct rlimit){.rlim_cur = value, .rlim_max = value});
+}
+
+/* In the child. Everything else that is open closes itself at execve(). */
+static _Noreturn void exec_tool(char **argv, int fd, int complaints, uint64_t total)
+{
+        static const char *const env[] = {"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+        sigset_t none;
+        int null;
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void) sigemptyset(&none);
+        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+        (void) signal(SIGUSR1, SIG_DFL);
+        (void) signal(SIGPIPE, SIG_DFL);
+        (void) umask(0077);
+        null = open("/dev/null", O_RDWR);
+        if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+            dup2(complaints, STDERR_FILENO) < 0)
+                _exit(EXIT_NOT_FOUND);
+        if (fd == QEMU_IMG_FD ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, QEMU_IMG_FD) < 0)
+                _exit(EXIT_NOT_FOUND);
+        limit(RLIMIT_AS, MEMORY_MAX);
+        limit(RLIMIT_CORE, 0);
+        limit(RLIMIT_CPU, CPU_SECONDS * (1 + total / (1024 * 1024 * 1024)));
+        (void) execvpe(argv[0], argv, (char *const *) env);
+        _exit(EXIT_NOT_FOUND);
+}
+
+static int start(Child *child, char **argv, int fd, uint64_t total)
+{
+        int pipe_fds[2];
+
+        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+                return -errno;
+        (void) fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK);
+        child->pid = fork();
+        if (child->pid == 0)
+                exec_tool(argv, fd, pipe_fds[1], total);
+        (void) close(pipe_fds[1]);
+        if (child->pid < 0) {
+                int r = -errno;
+
+                (void) close(pipe_fds[0]);
+                return r;
+        }
+        child->complaints = pipe_fds[0];
+        return 0;
+}
+
+/* Keeps the first part; the rest is read and dropped, so that the tool does not block. 0: it was closed. */
+static bool read_complaints(Child *child)
+{
+        char dropped[512];
+
+        for (;;) {
+                bool room = child->n < sizeof(child->text) - 1;
+                ssize_t n = room ? read(child->complaints, child->text + child->n,
+                                        sizeof(child->text) - 1 - child->n)
+                                 : read(child->complaints, dropped, sizeof(dropped));
+
+                if (n == 0)
+                        return false;
+                if (n < 0)
+                        return errno == EAGAIN || errno == EINTR;
+                child->n += room ? (size_t) n : 0;
+        }
+}
+
+static void tell_progress(BackendContext *ctx, int fd, uint64_t total)
+{
+        struct stat st;
+        uint64_t done;
+
+        if (total == 0 || fstat(fd, &st) < 0)
+                return;
+        done = (uint64_t) st.st_blocks * 512;
+        ctx->progress(ctx, done < total ? done : total, total);
+}
+
+/* Until its stderr is closed, which nothing else holds. 0, -ECANCELED or -ETIMEDOUT. */
+static int follow(BackendContext *ctx, Child *child, int fd, uint64_t total, uint64_t deadline_usec)
+{
+        uint64_t end = deadline_usec > 0 ? now_monotonic() + deadline_usec : UINT64_MAX;
+
+        for (;;) {
+                struct pollfd p = {.fd = child->complaints, .events = POLLIN};
+
+                if (poll(&p, 1, POLL_MSEC) > 0 && !read_complaints(child))
+                        return 0;
+                if (ctx->cancelled(ctx))
+                        return -ECANCELED;
+                if (now_monotonic() > end)
+                        return -ETIMEDOUT;
+                tell_progress(ctx, fd, total);
+        }
+}
+
+static int reap(Child *child, int *ret_status)
+{
+        while (waitpid(child->pid, ret_status, 0) < 0) {
+                if (errno != EINTR)
+                        return -errno;
+        }
+        return 0;
+}
+
+/* The last line says what it comes down to; its own name in front of it helps nobody. */
+static const char *last_complaint(Child *child)
+{
+        const char *line;
+        char *end;
+
+        child->text[child->n] = 0;
+        while (child->n > 0 && (child->text[child->n - 1] == '\n' || child->text[child->n - 1] == ' '))
+                child->text[--child->n] = 0;
+        end = strrchr(child->text, '\n');
+        line = end ? end + 1 : child->text;
+        return startswith(line, "qemu-img: ") ?: line;
+}
+
+static int explain(BackendContext *ctx, Child *child, const char *tool, int status, const char *what)
+{
+        _cleanup_free_ char *text = NULL;
+        const char *line = last_complaint(child), *name = STORAGE_ERROR_FAILED;
+
+        if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_FOUND && child->n == 0)
+                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
+                                         "Cannot %s: the program %s is not installed (package qemu-utils)",
+                                         what, tool);
+        if (WIFSIGNALED(status))
+                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_FAILED,
+                                         "Cannot %s: %s was killed by signal %s", what, tool,
+                                         strempty(sigabbrev_np(WTERMSIG(status))));
+        if (strstr(line, strerrordesc_np(ENOSPC)) || strstr(line, strerrordesc_np(EFBIG)))
+                name = STORAGE_ERROR_NO_SPACE;
+        if (utf8_make_valid(line, strlen(line), &text) < 0)
+                return error_set_errno(ctx->error, ENOMEM, "Cannot %s", what);
+        return sd_bus_error_setf(ctx->error, name, "Cannot %s: %s says: %s", what, tool, text);
+}
+
+int qemu_img_run(BackendContext *ctx, char **argv, int fd, uint64_t total, uint64_t deadline_usec,
+                 const char *what)
+{
+        Child child = {.complaints = -EBADF};
+        int r, q, status = 0;
+
+        r = start(&child, argv, fd, total);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot %s", what);
+        r = follow(ctx, &child, fd, total, deadline_usec);
+        if (r < 0)
+                (void) kill(child.pid, SIGKILL);
+        child.complaints = safe_close(child.complaints);
+        q = reap(&child, &status);
+        if (r == -ECANCELED)
+                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED, "Cancelled: %s", what);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot %s", what);
+        if (q < 0)
+                return error_set_errno(ctx->error, q, "Cannot %s", what);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+                return 0;
+        return explain(ctx, &child, argv[0], status, what);
+}

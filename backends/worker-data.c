@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/worker.h"
+
+#define PROGRESS_USEC (USEC_PER_SEC / 4)
+
+typedef struct DataWorker {
+        sd_bus *bus;
+        uint64_t last; /* CLOCK_MONOTONIC: the last progress was told */
+} DataWorker;
+
+static bool on_cancelled(BackendContext *ctx)
+{
+        return worker_is_cancelled();
+}
+
+static void on_progress(BackendContext *ctx, uint64_t done, uint64_t total)
+{
+        DataWorker *w = ctx->userdata;
+        uint64_t now = now_monotonic();
+
+        if (now - w->last < PROGRESS_USEC)
+                return;
+        w->last = now;
+        (void) sd_bus_emit_signal(w->bus, WORKER_PATH, WORKER_INTERFACE, "Progress", "tt", done, total);
+        (void) sd_bus_flush(w->bus);
+}
+
+static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preallocation p, int fd,
+                sd_bus_error *error)
+{
+        const Backend *backend = backend_find(pool->type);
+        BackendContext ctx = {
+                .pool = pool,
+                .error = error,
+                .cancelled = on_cancelled,
+                .progress = on_progress,
+                .userdata = w,
+        };
+
+        if (!backend || !backend->volume_fill)
+                return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED,
+                                         "Volumes in pools of type %s cannot be filled",
+                                         pool_type_to_string(pool->type));
+        return backend->volume_fill(&ctx, def, p, fd);
+}
+
+static int method_fill(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        _cleanup_(volume_def_freep) VolumeDef *def = NULL;
+        _cleanup_(pool_def_freep) PoolDef *pool = NULL;
+        const char *pool_xml, *volume_xml;
+        DataWorker *w = userdata;
+        Preallocation p;
+        int r, fd;
+
+        r = sd_bus_message_read(m, "ssh", &pool_xml, &volume_xml, &fd);
+        if (r < 0)
+                return r;
+        r = worker_read_preallocation(m, &p, error);
+        if (r < 0)
+                return r;
+        r = pool_def_parse_xml(pool_xml, strlen(pool_xml), &pool, error);
+        if (r < 0)
+                return r;
+        r = volume_def_parse_xml(volume_xml, strlen(volume_xml), pool->type, &def, error);
+        if (r < 0)
+                return r;
+        r = fill(w, pool, def, p, fd, error);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+static const sd_bus_vtable data_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("Fill", "ssha{sv}", "", method_fill, 0),
+        SD_BUS_SIGNAL("Progress", "tt", 0),
+        SD_BUS_VTABLE_END,
+};
+
+static int data_new(sd_bus *bus, sd_event *event, void **ret)
+{
+        DataWorker *w = calloc(1, sizeof(*w));
+
+        if (!w)
+                return -ENOMEM;
+        w->bus = bus;
+        w->last = now_monotonic();
+        *ret = w;
+        return 0;
+}
+
+static void data_free(void *userdata)
+{
+        free(userdata);
+}
+
+const WorkerRole worker_role_data = {
+        .name = "data",
+        .vtable = data_vtable,
+        .new = data_new,
+        .free = data_free,
+};

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/worker.h"
+
+static int read_option(sd_bus_message *m, const WorkerOption *options, size_t n)
+{
+        const char *key;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &key);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                if (streq(options[i].key, key))
+                        return sd_bus_message_read(m, "v", options[i].type, options[i].target);
+        }
+        return sd_bus_message_skip(m, "v");
+}
+
+int worker_read_options(sd_bus_message *m, const WorkerOption *options, size_t n)
+{
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                r = read_option(m, options, n);
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+int worker_read_preallocation(sd_bus_message *m, Preallocation *ret, sd_bus_error *error)
+{
+        const char *s = "";
+        int r;
+
+        r = worker_read_options(m, &(WorkerOption){"preallocation", "s", &s}, 1);
+        if (r < 0)
+                return r;
+        *ret = preallocation_from_string(s);
+        if (*ret != _PREALLOCATION_MAX)
+                return 0;
+        return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                 "'%s' is no preallocation: off, metadata, falloc and full are", s);
+}

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/worker.h"
+
+typedef struct PoolWorker {
+        sd_bus *bus;
+        sd_event *event;
+        PoolDef *def;
+        const Backend *backend;
+        BackendScan *scan;
+        bool watched;
+        bool asked;  /* a Refresh was asked for once: before, nothing is told unasked */
+        bool listed; /* a complete listing was sent of this scan */
+        StatusSender status;
+} PoolWorker;
+
+static bool on_cancelled(BackendContext *ctx)
+{
+        return worker_is_cancelled();
+}
+
+static void on_progress(BackendContext *ctx, uint64_t done, uint64_t total)
+{
+        /* The calls of a pool's worker are short: long work is a data worker's. */
+}
+
+static void drop_scan(PoolWorker *w)
+{
+        if (w->scan)
+                w->scan = w->backend->scan_free(w->scan);
+        w->listed = false;
+}
+
+static BackendContext context(PoolWorker *w, sd_bus_error *error)
+{
+        return (BackendContext){
+                .pool = w->def,
+                .error = error,
+                .cancelled = on_cancelled,
+                .progress = on_progress,
+                .userdata = w,
+        };
+}
+
+static void on_wake(void *userdata);
+
+static int ensure_scan(PoolWorker *w, sd_bus_error *error)
+{
+        BackendContext ctx = context(w, error);
+        int r;
+
+        if (w->scan)
+                return 0;
+        r = w->backend->scan_new(&ctx, &w->scan);
+        if (r < 0 || !w->watched || !w->backend->watch)
+                return r;
+        return w->backend->watch(&ctx, w->scan, w->event, on_wake, w);
+}
+
+/* Lets the backend look, and sends its rows. */
+static int look_rows(PoolWorker *w, bool all, sd_bus_error *error, PoolReport *ret)
+{
+        BackendContext ctx = context(w, error);
+        RowSender rows;
+        bool half;
+        int r;
+
+        row_sender_init(&rows, w->bus, !w->listed);
+        r = all ? w->backend->refresh(&ctx, w->scan, &rows.sink, ret)
+                : w->backend->refresh_changes(&ctx, w->scan, &rows.sink, ret);
+        half = !w->listed && !rows.first;
+        /* Of storage that does not answer nothing is known: the daemon keeps what it has. */
+        if (r < 0 || ret->health == HEALTH_INACCESSIBLE)
+                rows.first = false;
+        else
+                w->listed = true;
+        if (r >= 0)
+                r = row_sender_finish(&rows);
+        row_sender_done(&rows);
+        /* Half a complete listing is none: the next one must begin anew. */
+        if (half && !w->listed) {
+                drop_scan(w);
+                (void) ensure_scan(w, NULL);
+        }
+        return r;
+}
+
+static int look(PoolWorker *w, bool all, sd_bus_error *error)
+{
+        PoolReport report = {0};
+        bool listing = !w->listed;
+        int r;
+
+        r = ensure_scan(w, error);
+        if (r < 0)
+                return r;
+        r = look_rows(w, all, error, &report);
+        if (r >= 0)
+                r = status_sender_send(&w->status, &report, all || (listing && w->listed));
+        pool_report_done(&report);
+        return r;
+}
+
+static void on_wake(void *userdata)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        PoolWorker *w = userdata;
+        int r;
+
+        if (!w->asked)
+                return;
+        worker_call_begin();
+        r = look(w, false, &error);
+        if (r < 0)
+                fprintf(stderr, "Pool %s: %s\n", w->def->name, error.message ?: strerrordesc_np(-r));
+}
+
+static int need(PoolWorker *w, bool has, const char *what, sd_bus_error *error)
+{
+        if (!w->def)
+                return sd_bus_error_set(error, STORAGE_ERROR_FAILED, "The worker has not been given a pool");
+        if (has)
+                return 0;
+        return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED, "Pools of type %s cannot %s",
+                                 pool_type_to_string(w->def->type), what);
+}
+
+static int method_set_pool(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        _cleanup_(pool_def_freep) PoolDef *def = NULL;
+        PoolWorker *w = userdata;
+        const Backend *backend;
+        const char *xml;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &xml);
+        if (r < 0)
+                return r;
+        r = pool_def_parse_xml(xml, strlen(xml), &def, error);
+        if (r < 0)
+                return r;
+        backend = backend_find(def->type);
+        if (!backend)
+                return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED,
+                                         "There are no pools of type %s yet",
+                                         pool_type_to_string(def->type));
+        /* What was found belongs to the definition that it was found with. */
+        if (w->def && !pool_def_equal(w->def, def))
+                drop_scan(w);
+        pool_def_free(w->def);
+        w->def = TAKE_PTR(def);
+        w->backend = backend;
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_check(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        bool active;
+        int r;
+
+        r = need(w, true, "be checked", error);
+        if (r < 0)
+                return r;
+        r = w->backend->check(&ctx, &active);
+        return r < 0 ? r : sd_bus_reply_method_return(m, "b", (int) active);
+}
+
+static int method_build(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        int r, overwrite = false;
+
+        r = need(w, w->backend && w->backend->build, "be built", error);
+        if (r < 0)
+                return r;
+        r = worker_read_options(m, &(WorkerOption){"overwrite", "b", &overwrite}, 1);
+        if (r < 0)
+                return r;
+        r = w->backend->build(&ctx, &(BuildOptions){.overwrite = overwrite});
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+static int simple(sd_bus_message *m, PoolWorker *w, int (*verb)(BackendContext *ctx), const char *what,
+                  sd_bus_error *error)
+{
+        BackendContext ctx = context(w, error);
+        int r;
+
+        r = need(w, verb != NULL, what, error);
+        if (r < 0)
+                return r;
+        r = verb(&ctx);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_start(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+
+        return simple(m, w, w->backend ? w->backend->start : NULL, "be started", error);
+}
+
+static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+
+        drop_scan(w);
+        w->watched = w->asked = false;
+        return simple(m, w, w->backend ? w->backend->stop : NULL, "be stopped", error);
+}
+
+static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+
+        return simple(m, w, w->backend ? w->backend->delete : NULL, "be deleted", error);
+}
+
+static int method_refresh(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+        int r;
+
+        r = need(w, w->backend && w->backend->refresh, "be refreshed", error);
+        if (r < 0)
+                return r;
+        w->asked = true;
+        r = look(w, true, error);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_watch(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        int r, on;
+
+        r = sd_bus_message_read(m, "b", &on);
+        if (r < 0)
+                return r;
+        r = need(w, w->backend && w->backend->watch, "be watched", error);
+        if (r < 0)
+                return r;
+        w->watched = on;
+        if (!w->scan)
+                r = on ? ensure_scan(w, error) : 0;
+        else
+                r = w->backend->watch(&ctx, w->scan, on ? w->event : NULL, on_wake, w);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+/*
+ * What we did ourselves is not news. That it cannot be noted only makes it news; and a complete listing that
+ * is yet to come must have it.
+ */
+static void note(PoolWorker *w, const char *name, const VolumeRow *row)
+{
+        if (w->scan && w->listed)
+                (void) w->backend->scan_note(w->scan, name, row);
+}
+
+/* Consumes the row. */
+static int reply_row(PoolWorker *w, sd_bus_message *m, VolumeRow *row)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *reply = NULL;
+        int r;
+
+        note(w, row->name, row);
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = volume_row_append(row, reply);
+        volume_row_done(row);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int append_created(sd_bus_message *m, const CreateResult *c)
+{
+        int r;
+
+        r = sd_bus_message_append(m, "s", strempty(c->token));
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "h");
+        if (r >= 0 && c->fd >= 0)
+                r = sd_bus_message_append(m, "h", c->fd);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', VOLUME_ROW_SIGNATURE);
+        if (r >= 0 && c->row.name)
+                r = volume_row_append(&c->row, m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int method_create_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *reply = NULL;
+        _cleanup_(create_result_done) CreateResult created = {.fd = -EBADF};
+        _cleanup_(volume_def_freep) VolumeDef *def = NULL;
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        Preallocation p;
+        const char *xml;
+        int r;
+
+        r = need(w, w->backend && w->backend->volume_create, "have volumes made in them", error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(m, "s", &xml);
+        if (r < 0)
+                return r;
+        r = worker_read_preallocation(m, &p, error);
+        if (r < 0)
+                return r;
+        r = volume_def_parse_xml(xml, strlen(xml), w->def->type, &def, error);
+        if (r < 0)
+                return r;
+        r = w->backend->volume_create(&ctx, def, p, &created);
+        if (r < 0)
+                return r;
+        if (created.row.name)
+                note(w, created.row.name, &created.row);
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r < 0)
+                return r;
+        r = append_created(reply, &created);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_publish_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        VolumeRow row = {0};
+        const char *token;
+        int r;
+
+        r = need(w, w->backend && w->backend->volume_publish, "have volumes made in them", error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(m, "s", &token);
+        if (r < 0)
+                return r;
+        r = w->backend->volume_publish(&ctx, token, &row);
+        return r < 0 ? r : reply_row(w, m, &row);
+}
+
+static int method_discard_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        const char *token;
+        int r;
+
+        r = need(w, w->backend && w->backend->volume_discard, "have volumes made in them", error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(m, "s", &token);
+        if (r < 0)
+                return r;
+        r = w->backend->volume_discard(&ctx, token);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_delete_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        int r, force = false;
+        const char *name;
+
+        r = need(w, w->backend && w->backend->volume_delete, "have volumes deleted from them", error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(m, "s", &name);
+        if (r < 0)
+                return r;
+        r = worker_read_options(m, &(WorkerOption){"force", "b", &force}, 1);
+        if (r < 0)
+                return r;
+        r = w->backend->volume_delete(&ctx, name, force);
+        if (r < 0)
+                return r;
+        note(w, name, NULL);
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_resize_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        int r, shrink = false, allocate = false, force = false;
+        const WorkerOption options[] = {
+                {"shrink", "b", &shrink}, {"allocate", "b", &allocate}, {"force", "b", &force}};
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        VolumeRow row = {0};
+        ResizeOptions resize;
+        uint64_t capacity;
+        const char *name;
+
+        r = need(w, w->backend && w->backend->volume_resize, "have their volumes resized", error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(m, "st", &name, &capacity);
+        if (r < 0)
+                return r;
+        r = worker_read_options(m, options, ELEMENTSOF(options));
+        if (r < 0)
+                return r;
+        resize = (ResizeOptions){.shrink = shrink, .allocate = allocate, .force = force};
+        r = w->backend->volume_resize(&ctx, name, capacity, &resize, &row);
+        return r < 0 ? r : reply_row(w, m, &row);
+}
+
+static int method_open_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        _cleanup_close_ int fd = -EBADF;
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        const char *name, *mode;
+        int r;
+
+        r = need(w, w->backend && w->backend->volume_open, "have their volumes opened", error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(m, "ss", &name, &mode);
+        if (r < 0)
+                return r;
+        if (!streq(mode, "r") && !streq(mode, "rw"))
+                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                         "'%s' is no mode to open a volume with: r and rw are", mode);
+        r = w->backend->volume_open(&ctx, name, streq(mode, "rw"), &fd);
+        return r < 0 ? r : sd_bus_reply_method_return(m, "h", fd);
+}
+
+static int method_ping(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static const sd_bus_vtable pool_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("SetPool", "sa{sv}", "", method_set_pool, 0),
+        SD_BUS_METHOD("Check", "", "b", method_check, 0),
+        SD_BUS_METHOD("Build", "a{sv}", "", method_build, 0),
+        SD_BUS_METHOD("Start", "a{sv}", "", method_start, 0),
+        SD_BUS_METHOD("Stop", "a{sv}", "", method_stop, 0),
+        SD_BUS_METHOD("Delete", "a{sv}", "", method_delete, 0),
+        SD_BUS_METHOD("Refresh", "", "", method_refresh, 0),
+        SD_BUS_METHOD("Watch", "b", "", method_watch, 0),
+        SD_BUS_METHOD("CreateVolume", "sa{sv}", "saha" VOLUME_ROW_SIGNATURE, method_create_volume, 0),
+        SD_BUS_METHOD("PublishVolume", "s", VOLUME_ROW_SIGNATURE, method_publish_volume, 0),
+        SD_BUS_METHOD("DiscardVolume", "s", "", method_discard_volume, 0),
+        SD_BUS_METHOD("DeleteVolume", "sa{sv}", "", method_delete_volume, 0),
+        SD_BUS_METHOD("ResizeVolume", "sta{sv}", VOLUME_ROW_SIGNATURE, method_resize_volume, 0),
+        SD_BUS_METHOD("OpenVolume", "ssa{sv}", "h", method_open_volume, 0),
+        SD_BUS_METHOD("Ping", "", "", method_ping, 0),
+        SD_BUS_SIGNAL("Rows", "ba" VOLUME_ROW_SIGNATURE "as", 0),
+        SD_BUS_SIGNAL("Status", "tttsa(ss)", 0),
+        SD_BUS_VTABLE_END,
+};
+
+static void pool_free(void *userdata)
+{
+        PoolWorker *w = userdata;
+
+        drop_scan(w);
+        status_sender_done(&w->status);
+        pool_def_free(w->def);
+        free(w);
+}
+
+static int pool_new(sd_bus *bus, sd_event *event, void **ret)
+{
+        PoolWorker *w = calloc(1, sizeof(*w));
+        int r;
+
+        if (!w)
+                return -ENOMEM;
+        w->bus = bus;
+        w->event = event;
+        r = status_sender_init(&w->status, bus, event);
+        if (r < 0) {
+                pool_free(w);
+                return r;
+        }
+        *ret = w;
+        return 0;
+}
+
+const WorkerRole worker_role_pool = {
+        .name = "pool",
+        .vtable = pool_vtable,
+        .new = pool_new,
+        .free = pool_free,
+};
