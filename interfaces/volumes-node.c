@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "interfaces/volumes-node.h"
+
+#include "interfaces/paths.h"
+
+struct PoolOnBus {
+        TAILQ_ENTRY(PoolOnBus) entry;
+        Pool *pool; /* a reference */
+        sd_bus_slot *manager_slot, *enumerator_slot;
+};
+
+static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error)
+{
+        _cleanup_strv_free_ char **nodes = NULL;
+        Pool *pool = userdata;
+        size_t n = 0;
+        Volume *v;
+
+        if (pool->n_volumes > MANAGED_VOLUMES_MAX)
+                return sd_bus_error_setf(
+                        error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                        "Pool '%s' has %u volumes, more than the %u that one reply can hold: "
+                        "list them in pages with " POOL_INTERFACE ".ListVolumes",
+                        pool->def->name, pool->n_volumes, MANAGED_VOLUMES_MAX);
+        nodes = calloc(pool->n_volumes + 1, sizeof(char *));
+        if (!nodes)
+                return -ENOMEM;
+        RB_FOREACH (v, VolumeTree, &pool->volumes) {
+                nodes[n] = path_of_volume(pool, v->row.name);
+                if (!nodes[n++])
+                        return -ENOMEM;
+        }
+        *ret_nodes = TAKE_PTR(nodes);
+        return 0;
+}
+
+void volumes_node_free(Bus *b, PoolOnBus *node)
+{
+        TAILQ_REMOVE(&b->pools, node, entry);
+        sd_bus_slot_unref(node->manager_slot);
+        sd_bus_slot_unref(node->enumerator_slot);
+        pool_unref(node->pool);
+        free(node);
+}
+
+int volumes_node_add(Bus *b, Pool *pool)
+{
+        _cleanup_free_ char *path = path_of_volumes(pool);
+        PoolOnBus *node;
+        int r;
+
+        node = path ? calloc(1, sizeof *node) : NULL;
+        if (!node)
+                return -ENOMEM;
+        node->pool = pool_ref(pool);
+        TAILQ_INSERT_TAIL(&b->pools, node, entry);
+        r = sd_bus_add_object_manager(b->bus, &node->manager_slot, path);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(b->bus, &node->enumerator_slot, path, enumerate, pool);
+        if (r < 0)
+                volumes_node_free(b, node);
+        return r;
+}
+
+void volumes_node_remove(Bus *b, Pool *pool)
+{
+        PoolOnBus *node;
+
+        TAILQ_FOREACH (node, &b->pools, entry) {
+                if (node->pool == pool) {
+                        volumes_node_free(b, node);
+                        return;
+                }
+        }
+}

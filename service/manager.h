@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The service: all pools and jobs, and what they share (event loop, paths, store, hooks towards the bus).
+ */
+
+#include <bsd/sys/queue.h>
+
+#include "service/volume.h"
+
+typedef struct Job Job;
+typedef struct Store Store;
+
+#define POOLS_MAX 1024U
+
+/* What the bus layer does when something changes. All may assume that the object is complete. */
+typedef struct AnnounceHooks {
+        void (*pool_added)(Pool *pool);
+        void (*pool_removed)(Pool *pool);
+        void (*pool_changed)(Pool *pool, unsigned changes);
+        void (*refreshed)(Pool *pool);
+        void (*volumes_reset)(Pool *pool);
+        void (*volume_added)(Volume *v);
+        void (*volume_changed)(Volume *v, unsigned changes);
+        void (*volume_removed)(Pool *pool, const char *name);
+        void (*job_added)(Job *job);
+        void (*job_changed)(Job *job, unsigned changes);
+        void (*job_completed)(Job *job);
+        void (*job_removed)(Job *job);
+        /* Calls that wait for the pool's contents can go on. */
+        void (*pool_ready)(Pool *pool);
+        /* How many messages wait to be written to the bus: no more signals while there are many. */
+        uint64_t (*backlog)(Manager *m);
+} AnnounceHooks;
+
+/* What the backends of this build can do, as the store worker told at the start. */
+typedef struct TypeAbility {
+        bool available;
+        char **operations;
+        char **missing_tools;
+} TypeAbility;
+
+typedef struct ManagerOptions {
+        bool session;
+        char *config_dir, *state_dir, *runtime_dir; /* owned */
+        char *worker_path;
+        uint64_t verb_timeout; /* µs */
+        uint64_t idle_timeout;
+} ManagerOptions;
+
+struct Manager {
+        sd_event *event;
+        ManagerOptions options;
+        char instance_id[33];
+        const AnnounceHooks *hooks;
+        void *hooks_userdata;
+        Store *store;
+        int lock_fd;
+        char **unreadable; /* names of definition files that were skipped at the start */
+        TypeAbility abilities[_POOL_TYPE_MAX];
+        TAILQ_HEAD(, Pool) pools;
+        unsigned n_pools;
+        TAILQ_HEAD(, Job) jobs; /* also those that are over and kept */
+        unsigned n_running;
+        uint64_t last_job;
+        struct OverlayTree overlays;
+        sd_event_source *announce; /* sends pending changes */
+        /* Called when a job ended, a pool stopped: is the service idle now? */
+        void (*check_idle)(Manager *m);
+};
+
+/* Takes options. Its store worker runs afterwards; nothing is loaded yet. */
+int manager_new(sd_event *event, ManagerOptions *options, Manager **ret);
+Manager *manager_free(Manager *m);
+DEFINE_CLEANUP(Manager *, manager_free)
+
+Pool *manager_find_by_name(Manager *m, const char *name);
+Pool *manager_find_by_uuid(Manager *m, const char *uuid);
+Pool *manager_find_by_object_id(Manager *m, const char *id);
+Pool *manager_find_by_target(Manager *m, const char *path);
+
+/* Sends what pools and volumes have pending, in slices, when the loop has nothing more urgent. */
+void manager_schedule_announce(Manager *m);
+
+/* The end is near: what is under way ends as Interrupted, so that those who wait for it hear of it. */
+void manager_interrupt(Manager *m);
+
+/* No active or busy pool, no retry pending, no running job. */
+bool manager_is_idle(const Manager *m);

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "service/pool-worker.h"
+#include "common/log.h"
+
+#include "service/volume.h"
+
+#define BACKOFF_MIN_USEC (100 * USEC_PER_MSEC)
+#define BACKOFF_MAX_USEC (60 * USEC_PER_SEC)
+#define IDLE_USEC (10 * USEC_PER_SEC)
+
+static void pump(Pool *pool);
+
+static Operation *operation_free(Operation *op)
+{
+        job_unref(op->job);
+        free(op);
+        return NULL;
+}
+
+static int operation_new(Job *job, const char *verb, Operation **ret)
+{
+        Operation *op = calloc(1, sizeof *op);
+
+        if (!op)
+                return -ENOMEM;
+        op->job = job_ref(job);
+        op->verb = verb;
+        *ret = op;
+        return 0;
+}
+
+static void operation_done(Pool *pool, Operation *op, sd_bus_message *reply, const sd_bus_error *error)
+{
+        pool_ref(pool);
+        if (op->done)
+                op->done(op, pool, reply, error);
+        operation_free(op);
+        pool_unref(pool);
+}
+
+int pool_worker_call(Pool *pool, Job *job, const char *verb, int (*fill)(Operation *op, sd_bus_message *m),
+                     void (*done)(Operation *op, Pool *pool, sd_bus_message *reply,
+                                  const sd_bus_error *error),
+                     uint64_t argument, sd_bus_error *error)
+{
+        Operation *op;
+        int r;
+
+        if (job && job->state == JOB_QUEUED && pool->n_queue >= POOL_QUEUE_MAX)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                         "Pool '%s' has too much to do: %u operations wait", pool->def->name,
+                                         pool->n_queue);
+        r = operation_new(job, verb, &op);
+        if (r < 0)
+                return r;
+        op->fill = fill;
+        op->done = done;
+        op->argument = argument;
+        TAILQ_INSERT_TAIL(&pool->queue, op, entry);
+        pool->n_queue++;
+        pump(pool);
+        return 0;
+}
+
+void pool_worker_cancel(Job *job)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        Pool *pool = job->pool;
+        Operation *op;
+
+        if (pool->current && pool->current->job == job) {
+                worker_process_cancel(pool->worker);
+                return;
+        }
+        TAILQ_FOREACH (op, &pool->queue, entry) {
+                if (op->job == job)
+                        break;
+        }
+        if (!op)
+                return;
+        TAILQ_REMOVE(&pool->queue, op, entry);
+        pool->n_queue--;
+        (void) sd_bus_error_set(&error, STORAGE_ERROR_CANCELLED, "Cancelled");
+        operation_done(pool, op, NULL, &error);
+}
+
+static void read_problems(Pool *pool, sd_bus_message *m)
+{
+        const char *code, *text;
+
+        pool->problem_codes = strv_free(pool->problem_codes);
+        pool->problem_texts = strv_free(pool->problem_texts);
+        if (sd_bus_message_enter_container(m, 'a', "(ss)") < 0)
+                return;
+        while (sd_bus_message_read(m, "(ss)", &code, &text) > 0) {
+                if (strv_extend(&pool->problem_codes, code) < 0 ||
+                    strv_extend(&pool->problem_texts, text) < 0)
+                        return;
+        }
+}
+
+static void on_status(Pool *pool, sd_bus_message *m)
+{
+        PoolStatus status;
+        const char *health;
+
+        if (sd_bus_message_read(m, "ttts", &status.capacity, &status.allocation, &status.available,
+                                &health) < 0)
+                return;
+        if (memcmp(&status, &pool->status, sizeof status) != 0) {
+                pool->status = status;
+                pool_changed(pool, POOL_CHANGE_SIZES);
+        }
+        pool_set_health(pool, health, NULL, NULL);
+        read_problems(pool, m);
+}
+
+static void on_rows(Pool *pool, sd_bus_message *m)
+{
+        VolumeRow row = {};
+        const char *name;
+        int first, r;
+
+        if (sd_bus_message_read(m, "b", &first) < 0)
+                return;
+        if (first)
+                pool->listing++;
+        if (sd_bus_message_enter_container(m, 'a', VOLUME_ROW_SIGNATURE) < 0)
+                return;
+        while ((r = volume_row_read(m, &row)) > 0) {
+                Volume *v = NULL;
+
+                if (volume_update(pool, &row, &v) < 0)
+                        volume_row_done(&row);
+                if (v)
+                        v->seen_in = pool->listing;
+        }
+        if (r < 0 || sd_bus_message_exit_container(m) < 0 || sd_bus_message_enter_container(m, 'a', "s") < 0)
+                return;
+        while (sd_bus_message_read(m, "s", &name) > 0) {
+                Volume *v = volume_find(pool, name);
+
+                if (v)
+                        volume_remove(v);
+        }
+}
+
+static void on_worker_signal(WorkerProcess *w, sd_bus_message *m, void *userdata)
+{
+        Pool *pool = userdata;
+        uint64_t done, total;
+
+        if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Rows"))
+                on_rows(pool, m);
+        else if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Status"))
+                on_status(pool, m);
+        else if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Progress") && pool->current &&
+                 pool->current->job && sd_bus_message_read(m, "tt", &done, &total) >= 0)
+                job_set_progress(pool->current->job, done, total);
+}
+
+static int on_worker_timer(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        Pool *pool = userdata;
+
+        if (pool->worker && !pool->current && TAILQ_EMPTY(&pool->queue) && pool->state == POOL_INACTIVE)
+                pool->worker = worker_process_free(pool->worker);
+        else
+                pump(pool);
+        return 0;
+}
+
+static void set_timer(Pool *pool, uint64_t usec)
+{
+        if (!pool->worker_timer) {
+                (void) sd_event_add_time_relative(pool->manager->event, &pool->worker_timer, CLOCK_MONOTONIC,
+                                                  usec, 0, on_worker_timer, pool);
+                return;
+        }
+        (void) sd_event_source_set_time_relative(pool->worker_timer, usec);
+        (void) sd_event_source_set_enabled(pool->worker_timer, SD_EVENT_ONESHOT);
+}
+
+/* What a complete listing did not name is not there any more. */
+static void sweep(Pool *pool)
+{
+        Volume *v, *next;
+
+        RB_FOREACH_SAFE (v, VolumeTree, &pool->volumes, next) {
+                if (v->seen_in != pool->listing)
+                        volume_remove(v);
+        }
+}
+
+static int fill_watch(Operation *op, sd_bus_message *m)
+{
+        return sd_bus_message_append(m, "b", true);
+}
+
+static void resync_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        if (error) {
+                pool_set_health(pool, "inaccessible", "worker", error->message);
+                return;
+        }
+        pool->worker_backoff = 0;
+}
+
+/* A new worker for a pool that is active already: it watches and reports everything before anything else is
+ * done. */
+static int queue_resync(Pool *pool)
+{
+        Operation *watch, *refresh;
+        int r;
+
+        r = operation_new(NULL, "Watch", &watch);
+        if (r < 0)
+                return r;
+        watch->fill = fill_watch;
+        r = operation_new(NULL, "Refresh", &refresh);
+        if (r < 0) {
+                operation_free(watch);
+                return r;
+        }
+        refresh->done = resync_done;
+        TAILQ_INSERT_HEAD(&pool->queue, refresh, entry);
+        TAILQ_INSERT_HEAD(&pool->queue, watch, entry);
+        pool->n_queue += 2;
+        return 0;
+}
+
+/* What was to bring the dead worker up to date: its successor gets its own. */
+static void drop_housekeeping(Pool *pool)
+{
+        Operation *op, *next;
+
+        TAILQ_FOREACH_SAFE (op, &pool->queue, entry, next) {
+                if (op->job)
+                        continue;
+                TAILQ_REMOVE(&pool->queue, op, entry);
+                pool->n_queue--;
+                operation_free(op);
+        }
+}
+
+static void on_worker_gone(WorkerProcess *w, void *userdata)
+{
+        Pool *pool = userdata;
+
+        pool->worker = worker_process_free(pool->worker);
+        pool->worker_ready = pool->worker_listed = false;
+        drop_housekeeping(pool);
+        if (pool->gone)
+                return;
+        pool->worker_backoff = pool->worker_backoff == 0                 ? BACKOFF_MIN_USEC
+                               : pool->worker_backoff < BACKOFF_MAX_USEC ? pool->worker_backoff * 2
+                                                                         : BACKOFF_MAX_USEC;
+        set_timer(pool, pool->worker_backoff);
+}
+
+static int start_worker(Pool *pool, sd_bus_error *error)
+{
+        const WorkerHooks hooks = {.signal = on_worker_signal, .gone = on_worker_gone, .userdata = pool};
+        _cleanup_free_ char *what = NULL;
+        int r;
+
+        if (asprintf(&what, "the worker of pool '%s'", pool->def->name) < 0)
+                return -ENOMEM;
+        r = worker_process_new(pool->manager->event, pool->manager->options.worker_path, "pool", what,
+                               &hooks, &pool->worker, error);
+        if (r < 0)
+                return r;
+        pool->worker_ready = pool->worker_listed = false;
+        return pool->state == POOL_ACTIVE && pool->scanned ? queue_resync(pool) : 0;
+}
+
+static void fail_all(Pool *pool, const sd_bus_error *error)
+{
+        Operation *op;
+
+        while ((op = TAILQ_FIRST(&pool->queue))) {
+                TAILQ_REMOVE(&pool->queue, op, entry);
+                pool->n_queue--;
+                operation_done(pool, op, NULL, error);
+        }
+}
+
+static void on_set_pool(sd_bus_message *reply, const sd_bus_error *error, void *userdata)
+{
+        Pool *pool = userdata;
+
+        if (error)
+                log_error("Pool '%s': its worker refuses the definition: %s", pool->def->name,
+                          error->message);
+        pool->worker_ready = !error;
+        if (error) {
+                worker_process_kill(pool->worker);
+                fail_all(pool, error);
+                return;
+        }
+        pump(pool);
+}
+
+static int send_set_pool(Pool *pool)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
+        _cleanup_free_ char *xml = NULL;
+        int r;
+
+        r = pool_def_format_xml(pool->def, NULL, &xml);
+        if (r >= 0)
+                r = worker_process_new_call(pool->worker, "SetPool", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sa{sv}", xml, 0);
+        if (r >= 0)
+                r = worker_process_call(pool->worker, m, pool->manager->options.verb_timeout, on_set_pool,
+                                        pool);
+        return r;
+}
+
+static void on_reply(sd_bus_message *reply, const sd_bus_error *error, void *userdata)
+{
+        Pool *pool = userdata;
+        Operation *op = pool->current;
+
+        pool->current = NULL;
+        if (!error) {
+                pool->worker_backoff = 0;
+                if (streq(op->verb, "Refresh")) {
+                        if (!pool->worker_listed)
+                                sweep(pool);
+                        pool->worker_listed = true;
+                        pool->last_refresh = now_realtime();
+                        pool_changed(pool, POOL_CHANGE_REFRESH);
+                }
+        }
+        operation_done(pool, op, reply, error);
+        if (!pool->gone)
+                pump(pool);
+}
+
+static int send_operation(Pool *pool, Operation *op)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
+        int r;
+
+        r = worker_process_new_call(pool->worker, op->verb, &m);
+        if (r >= 0 && op->fill)
+                r = op->fill(op, m);
+        if (r >= 0)
+                r = worker_process_call(pool->worker, m, pool->manager->options.verb_timeout, on_reply,
+                                        pool);
+        return r;
+}
+
+/* Takes the first operation out of the queue and sends it. */
+static void send_next(Pool *pool)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        Operation *op = TAILQ_FIRST(&pool->queue);
+        int r;
+
+        TAILQ_REMOVE(&pool->queue, op, entry);
+        pool->n_queue--;
+        if (op->job)
+                job_set_running(op->job);
+        pool->current = op;
+        r = send_operation(pool, op);
+        if (r >= 0)
+                return;
+        pool->current = NULL;
+        (void) error_set_errno(&error, r, "Cannot ask the worker of pool '%s' to do %s", pool->def->name,
+                               op->verb);
+        operation_done(pool, op, NULL, &error);
+}
+
+static bool backing_off(const Pool *pool)
+{
+        int enabled = 0;
+
+        if (pool->worker || !pool->worker_timer || pool->worker_backoff == 0)
+                return false;
+        (void) sd_event_source_get_enabled(pool->worker_timer, &enabled);
+        return enabled != SD_EVENT_OFF;
+}
+
+/* Does the next thing that can be done; called whenever something has changed. */
+static void pump(Pool *pool)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        if (pool->current || backing_off(pool))
+                return;
+        if (!pool->worker) {
+                if (TAILQ_EMPTY(&pool->queue) && !(pool->state == POOL_ACTIVE && pool->scanned))
+                        return;
+                if (start_worker(pool, &error) < 0) {
+                        fail_all(pool, &error);
+                        return;
+                }
+        }
+        if (!worker_process_alive(pool->worker) || worker_process_busy(pool->worker))
+                return;
+        if (!pool->worker_ready) {
+                if (send_set_pool(pool) < 0)
+                        worker_process_kill(pool->worker);
+                return;
+        }
+        if (TAILQ_EMPTY(&pool->queue)) {
+                if (pool->state == POOL_INACTIVE)
+                        set_timer(pool, IDLE_USEC);
+                return;
+        }
+        send_next(pool);
+}
+
+void pool_worker_forget_def(Pool *pool)
+{
+        pool->worker_ready = false;
+}
+
+void pool_worker_end(Pool *pool)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        Operation *op = pool->current;
+
+        pool->worker = worker_process_free(pool->worker);
+        pool->current = NULL;
+        pool->worker_timer = sd_event_source_disable_unref(pool->worker_timer);
+        (void) sd_bus_error_setf(&error, STORAGE_ERROR_INTERRUPTED,
+                                 "Interrupted: the service or the pool is ending");
+        if (op)
+                operation_done(pool, op, NULL, &error);
+        fail_all(pool, &error);
+}
+
+void pool_worker_idle(Pool *pool)
+{
+        if (pool->worker && !pool->current && TAILQ_EMPTY(&pool->queue))
+                set_timer(pool, IDLE_USEC);
+}

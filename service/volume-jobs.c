@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "service/volume-jobs.h"
+
+#include <fcntl.h>
+
+#include "service/data-job.h"
+#include "service/pool-worker.h"
+
+/* What a job on a volume keeps. */
+typedef struct VolumeWork {
+        char *xml; /* create: the definition */
+        char *preallocation;
+        VolumeResize resize;
+        bool force, write;
+} VolumeWork;
+
+static void work_free(void *p)
+{
+        VolumeWork *w = p;
+
+        free(w->xml);
+        free(w->preallocation);
+        free(w);
+}
+
+static int require_unlocked(Pool *pool, const char *name, sd_bus_error *error)
+{
+        Job *job;
+
+        TAILQ_FOREACH (job, &pool->jobs, pool_entry) {
+                if (streq_ptr(job->volume_name, name))
+                        return sd_bus_error_setf(
+                                error, STORAGE_ERROR_BUSY,
+                                "Volume '%s' of pool '%s' is busy: job %lu (%s) works on it", name,
+                                pool->def->name, (unsigned long) job->id, job->operation);
+        }
+        return 0;
+}
+
+static int begin(Pool *pool, const char *operation, const char *name, const char *verb, uid_t uid, Job **ret,
+                 sd_bus_error *error)
+{
+        VolumeWork *w;
+        int r;
+
+        r = pool_require_active(pool, verb, error);
+        if (r >= 0)
+                r = require_unlocked(pool, name, error);
+        if (r < 0)
+                return r;
+        w = calloc(1, sizeof *w);
+        if (!w)
+                return -ENOMEM;
+        r = job_new(pool->manager, pool, operation, uid, name, ret, error);
+        if (r < 0) {
+                free(w);
+                return r;
+        }
+        (*ret)->data = w;
+        (*ret)->free_data = work_free;
+        (*ret)->cancelable = true;
+        (*ret)->cancel = pool_worker_cancel;
+        job_ref(*ret);
+        return 0;
+}
+
+/* Hands the job to the pool's worker, or ends it with the reason why not. */
+static int submit(Job *job, const char *verb, int (*fill)(Operation *, sd_bus_message *),
+                  void (*done)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *))
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = pool_worker_call(job->pool, job, verb, fill, done, 0, &error);
+        if (r >= 0)
+                return 0;
+        if (!sd_bus_error_is_set(&error))
+                (void) error_set_errno(&error, r, "Cannot queue work for pool '%s'", job->pool->def->name);
+        job_finish(job, &error);
+        return 0;
+}
+
+/* The worker's answer is a row: it is put into the pool, and the job is done. */
+static void finish_with_row(Job *job, Pool *pool, sd_bus_message *reply)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        VolumeRow row = {};
+        Volume *v = NULL;
+        int r;
+
+        r = volume_row_read(reply, &row);
+        if (r > 0)
+                r = volume_update(pool, &row, &v);
+        volume_row_done(&row);
+        if (r < 0)
+                (void) error_set_errno(&error, r, "Cannot read what the worker of pool '%s' answered",
+                                       pool->def->name);
+        if (v)
+                v->seen_in = pool->listing;
+        job->result_is_volume = r >= 0;
+        job_finish(job, &error);
+}
+
+/* create */
+
+static int fill_create(Operation *op, sd_bus_message *m)
+{
+        VolumeWork *w = op->job->data;
+
+        if (!w->preallocation)
+                return sd_bus_message_append(m, "sa{sv}", w->xml, 0);
+        return sd_bus_message_append(m, "sa{sv}", w->xml, 1, "preallocation", "s", w->preallocation);
+}
+
+static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        if (error)
+                job_finish(op->job, error);
+        else
+                finish_with_row(op->job, pool, reply);
+}
+
+static void fill_finished(Job *job, const sd_bus_error *error)
+{
+        data_job_publish(job, error, publish_done);
+}
+
+static void create_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
+        Job *job = op->job;
+        VolumeWork *w = job->data;
+        const char *token;
+        int fd = -EBADF, r;
+
+        if (error) {
+                job_finish(job, error);
+                return;
+        }
+        r = sd_bus_message_read(reply, "s", &token);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(reply, 'a', "h");
+        if (r >= 0 && !isempty(token))
+                r = sd_bus_message_read(reply, "h", &fd);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(reply, 'a', VOLUME_ROW_SIGNATURE);
+        if (r < 0) {
+                (void) error_set_errno(&bad, r, "Cannot read what the worker of pool '%s' answered",
+                                       pool->def->name);
+                job_finish(job, &bad);
+        } else if (isempty(token))
+                finish_with_row(job, pool, reply);
+        else {
+                job->next = fill_finished;
+                data_job_fill(job, w->xml, w->preallocation, token, fd);
+        }
+}
+
+int volume_create(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid_t uid, Job **ret,
+                  sd_bus_error *error)
+{
+        _cleanup_(volume_def_freep) VolumeDef *def = def_arg;
+        VolumeWork *w;
+        int r;
+
+        if (volume_find(pool, def->name))
+                return sd_bus_error_setf(error, STORAGE_ERROR_EXISTS,
+                                         "Volume '%s' exists already in pool '%s'", def->name,
+                                         pool->def->name);
+        r = begin(pool, "create-volume", def->name, "given a volume", uid, ret, error);
+        if (r < 0)
+                return r;
+        w = (*ret)->data;
+        r = volume_def_format_xml(def, &w->xml);
+        if (r >= 0)
+                r = free_and_strdup(&w->preallocation, preallocation);
+        if (r < 0) {
+                job_finish(*ret, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
+                return 0;
+        }
+        return submit(*ret, "CreateVolume", fill_create, create_done);
+}
+
+/* delete */
+
+static int fill_delete(Operation *op, sd_bus_message *m)
+{
+        VolumeWork *w = op->job->data;
+
+        return sd_bus_message_append(m, "sa{sv}", op->job->volume_name, 1, "force", "b", w->force);
+}
+
+static void delete_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        Volume *v = error ? NULL : volume_find(pool, op->job->volume_name);
+
+        if (v)
+                volume_remove(v);
+        job_finish(op->job, error);
+}
+
+int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *error)
+{
+        int r;
+
+        r = begin(v->pool, "delete-volume", v->row.name, "changed", uid, ret, error);
+        if (r < 0)
+                return r;
+        ((VolumeWork *) (*ret)->data)->force = force;
+        return submit(*ret, "DeleteVolume", fill_delete, delete_done);
+}
+
+/* resize */
+
+static int fill_resize(Operation *op, sd_bus_message *m)
+{
+        VolumeWork *w = op->job->data;
+
+        return sd_bus_message_append(m, "sta{sv}", op->job->volume_name, w->resize.capacity, 3, "shrink",
+                                     "b", (int) w->resize.shrink, "allocate", "b", (int) w->resize.allocate,
+                                     "force", "b", (int) w->resize.force);
+}
+
+static int absolute_capacity(const Volume *v, const VolumeResize *resize, uint64_t *ret, sd_bus_error *error)
+{
+        uint64_t now = v->row.capacity, change = resize->capacity;
+
+        if (!resize->delta) {
+                *ret = change;
+                return 0;
+        }
+        if (resize->shrink ? change > now : change > (uint64_t) INT64_MAX - now)
+                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                         "Volume '%s' of %lu bytes cannot be %s by %lu bytes", v->row.name,
+                                         (unsigned long) now, resize->shrink ? "shrunk" : "grown",
+                                         (unsigned long) change);
+        *ret = resize->shrink ? now - change : now + change;
+        return 0;
+}
+
+int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, sd_bus_error *error)
+{
+        uint64_t capacity = 0;
+        VolumeWork *w;
+        int r;
+
+        r = absolute_capacity(v, resize, &capacity, error);
+        if (r < 0)
+                return r;
+        if (capacity > INT64_MAX)
+                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                         "Volume '%s' cannot be made that large", v->row.name);
+        if (capacity < v->row.capacity && !resize->shrink)
+                return sd_bus_error_setf(
+                        error, STORAGE_ERROR_INVALID_ARGUMENT,
+                        "Volume '%s' has %lu bytes: to make it smaller, at the loss of what is at "
+                        "its end, ask for shrink",
+                        v->row.name, (unsigned long) v->row.capacity);
+        r = begin(v->pool, "resize-volume", v->row.name, "changed", uid, ret, error);
+        if (r < 0)
+                return r;
+        w = (*ret)->data;
+        w->resize = *resize;
+        w->resize.capacity = capacity;
+        return submit(*ret, "ResizeVolume", fill_resize, publish_done);
+}
+
+/* ensure */
+
+int volume_ensure(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid_t uid, Job **ret,
+                  sd_bus_error *error)
+{
+        _cleanup_(volume_def_freep) VolumeDef *def = def_arg;
+        VolumeResize grow = {.capacity = def->capacity};
+        Volume *v = volume_find(pool, def->name);
+        int r;
+
+        if (!v) {
+                r = volume_create(pool, TAKE_PTR(def), preallocation, uid, ret, error);
+                if (r < 0)
+                        return r;
+                (*ret)->has_changes = true;
+                return strv_extend(&(*ret)->changes, "created");
+        }
+        if (def->format && !streq(def->format, v->row.format))
+                return sd_bus_error_setf(error, STORAGE_ERROR_EXISTS,
+                                         "Volume '%s' exists in pool '%s', but its format is '%s', not '%s'",
+                                         def->name, pool->def->name, v->row.format, def->format);
+        if (v->row.capacity < def->capacity) {
+                r = volume_resize(v, &grow, uid, ret, error);
+                if (r < 0)
+                        return r;
+                (*ret)->has_changes = true;
+                return strv_extend(&(*ret)->changes, "resized");
+        }
+        r = begin(pool, "ensure-volume", def->name, "given a volume", uid, ret, error);
+        if (r < 0)
+                return r;
+        (*ret)->has_changes = (*ret)->result_is_volume = true;
+        job_finish(*ret, NULL);
+        return 0;
+}
+
+/* open */
+
+static int fill_open(Operation *op, sd_bus_message *m)
+{
+        VolumeWork *w = op->job->data;
+
+        return sd_bus_message_append(m, "ssa{sv}", op->job->volume_name, w->write ? "rw" : "r", 0);
+}
+
+static void open_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
+        int fd, r = 0;
+
+        if (!error) {
+                r = sd_bus_message_read(reply, "h", &fd);
+                if (r >= 0) {
+                        op->job->result_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+                        r = op->job->result_fd < 0 ? -errno : 0;
+                }
+                if (r < 0)
+                        (void) error_set_errno(&bad, r, "Cannot pass on the descriptor of volume '%s'",
+                                               op->job->volume_name);
+        }
+        job_finish(op->job, error ? error : &bad);
+}
+
+int volume_open(Volume *v, const char *mode, uid_t uid, Job **ret, sd_bus_error *error)
+{
+        int r;
+
+        r = begin(v->pool, "open-volume", v->row.name, "read", uid, ret, error);
+        if (r < 0)
+                return r;
+        ((VolumeWork *) (*ret)->data)->write = streq(mode, "rw");
+        return submit(*ret, "OpenVolume", fill_open, open_done);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What is done with volumes. Each call checks what it can from memory, locks the volume's name, makes a job
+ * and returns; *ret is a reference for the caller. On an error nothing has happened.
+ */
+
+#include "service/pool.h"
+
+/* Takes def, also on failure. preallocation: off metadata falloc full, or NULL: as allocation says. */
+int volume_create(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
+                  sd_bus_error *error);
+/* As above; where the volume exists with the same format it is grown if it is smaller, and the job tells so.
+ */
+int volume_ensure(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
+                  sd_bus_error *error);
+int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *error);
+
+typedef struct VolumeResize {
+        uint64_t capacity; /* bytes; to add, if delta */
+        bool shrink, delta, allocate, force;
+} VolumeResize;
+
+int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, sd_bus_error *error);
+/* mode: "r" or "rw". The descriptor is the job's result_fd. */
+int volume_open(Volume *v, const char *mode, uid_t uid, Job **ret, sd_bus_error *error);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "service/volume.h"
+
+#include "service/pool.h"
+
+static int overlay_compare(Overlay *a, Overlay *b)
+{
+        int r = strcmp(a->backing, b->backing);
+
+        return r ? r : a->volume < b->volume ? -1 : a->volume > b->volume;
+}
+
+static int volume_compare(Volume *a, Volume *b)
+{
+        return strcmp(a->row.name, b->row.name);
+}
+
+RB_GENERATE(OverlayTree, Overlay, node, overlay_compare)
+RB_GENERATE(VolumeTree, Volume, node, volume_compare)
+
+static char *path_join(const char *folder, const char *name)
+{
+        char *path;
+
+        return asprintf(&path, "%s/%s", strempty(folder), name) < 0 ? NULL : path;
+}
+
+char *volume_path(const Volume *v)
+{
+        if (v->row.extra && v->row.extra->path)
+                return strdup(v->row.extra->path);
+        return path_join(v->pool->def->target_path, v->row.name);
+}
+
+char *volume_key(const Volume *v)
+{
+        if (v->row.extra && v->row.extra->key)
+                return strdup(v->row.extra->key);
+        return volume_path(v);
+}
+
+Volume *volume_find(Pool *pool, const char *name)
+{
+        Volume key = {.row.name = (char *) name};
+
+        return RB_FIND(VolumeTree, &pool->volumes, &key);
+}
+
+Volume *volume_first_from(Pool *pool, const char *from)
+{
+        Volume key = {.row.name = (char *) from};
+
+        return RB_NFIND(VolumeTree, &pool->volumes, &key);
+}
+
+Volume *volume_next_after(Pool *pool, const char *after)
+{
+        Volume *v = volume_first_from(pool, after);
+
+        return v && streq(v->row.name, after) ? RB_NEXT(VolumeTree, &pool->volumes, v) : v;
+}
+
+/* A volume whose path is not folder/name: only pools that have such volumes are searched. */
+static Volume *find_by_odd_path(Pool *pool, const char *path)
+{
+        Volume *v;
+
+        RB_FOREACH (v, VolumeTree, &pool->volumes) {
+                if (!v->row.extra || !v->row.extra->path)
+                        continue;
+                if (streq(v->row.extra->path, path))
+                        return v;
+        }
+        return NULL;
+}
+
+Volume *volume_find_by_path(Manager *m, const char *path)
+{
+        Pool *pool;
+        Volume *v;
+
+        TAILQ_FOREACH (pool, &m->pools, entry) {
+                const char *rest = pool->def->target_path ? startswith(path, pool->def->target_path) : NULL;
+
+                if (!rest || rest[0] != '/')
+                        continue;
+                v = volume_find(pool, rest + 1);
+                if (v && (!v->row.extra || !v->row.extra->path))
+                        return v;
+        }
+        TAILQ_FOREACH (pool, &m->pools, entry) {
+                if (pool->def->type == POOL_DIR || pool->def->type == POOL_FS ||
+                    pool->def->type == POOL_NETFS)
+                        continue;
+                v = find_by_odd_path(pool, path);
+                if (v)
+                        return v;
+        }
+        return NULL;
+}
+
+static void mark(Volume *v, unsigned changes)
+{
+        Pool *pool = v->pool;
+
+        if (changes == 0)
+                return;
+        if (v->changes == 0) {
+                TAILQ_INSERT_TAIL(&pool->dirty, v, dirty);
+                pool->n_dirty++;
+        }
+        v->changes |= changes;
+        pool_changed(pool, 0);
+}
+
+static void mark_backing(const Overlay *o)
+{
+        Volume *backing = volume_find_by_path(o->volume->pool->manager, o->backing);
+
+        if (backing)
+                mark(backing, VOLUME_DEPENDENTS);
+}
+
+static void overlay_remove(Volume *v)
+{
+        if (!v->overlay)
+                return;
+        RB_REMOVE(OverlayTree, &v->pool->manager->overlays, v->overlay);
+        mark_backing(v->overlay);
+        free(v->overlay->backing);
+        free(v->overlay);
+        v->overlay = NULL;
+}
+
+static int overlay_add(Volume *v)
+{
+        const VolumeExtra *extra = v->row.extra;
+        Overlay *o;
+
+        if (!extra || isempty(extra->backing_path) || extra->backing_remote)
+                return 0;
+        o = calloc(1, sizeof *o);
+        if (!o)
+                return -ENOMEM;
+        o->volume = v;
+        o->backing = extra->backing_path[0] == '/'
+                             ? strdup(extra->backing_path)
+                             : path_join(v->pool->def->target_path, extra->backing_path);
+        if (!o->backing) {
+                free(o);
+                return -ENOMEM;
+        }
+        v->overlay = o;
+        RB_INSERT(OverlayTree, &v->pool->manager->overlays, o);
+        mark_backing(o);
+        return 0;
+}
+
+Volume *volume_backing(const Volume *v)
+{
+        Volume *backing;
+
+        if (!v->overlay)
+                return NULL;
+        backing = volume_find_by_path(v->pool->manager, v->overlay->backing);
+        return backing == v ? NULL : backing;
+}
+
+Overlay *volume_next_dependent(const Volume *v, const char *path, Overlay *last)
+{
+        struct OverlayTree *tree = &v->pool->manager->overlays;
+        Overlay key = {.backing = (char *) path}, *o;
+
+        o = last ? RB_NEXT(OverlayTree, tree, last) : RB_NFIND(OverlayTree, tree, &key);
+        return o && streq(o->backing, path) ? o : NULL;
+}
+
+static bool extra_equal_besides_backing(const VolumeRow *a, const VolumeRow *b)
+{
+        VolumeExtra none = {}, x = a->extra ? *a->extra : none, y = b->extra ? *b->extra : none;
+        VolumeRow p = {.extra = &x}, q = {.extra = &y};
+
+        x.backing_path = x.backing_format = y.backing_path = y.backing_format = NULL;
+        x.backing_remote = y.backing_remote = false;
+        return volume_row_equal(&p, &q);
+}
+
+static bool backing_equal(const VolumeExtra *a, const VolumeExtra *b)
+{
+        return streq(a ? strempty(a->backing_path) : "", b ? strempty(b->backing_path) : "") &&
+               streq(a ? strempty(a->backing_format) : "", b ? strempty(b->backing_format) : "");
+}
+
+static unsigned row_changes(const VolumeRow *a, const VolumeRow *b)
+{
+        unsigned c = 0;
+
+        if (a->capacity != b->capacity || a->allocation != b->allocation || a->physical != b->physical)
+                c |= VOLUME_SIZES;
+        if (a->mtime / 1000 != b->mtime / 1000)
+                c |= VOLUME_TIMES;
+        if (a->mode != b->mode || a->owner != b->owner || a->group != b->group)
+                c |= VOLUME_ACCESS;
+        if (a->type != b->type || a->format != b->format || a->format_probed != b->format_probed ||
+            !extra_equal_besides_backing(a, b))
+                c |= VOLUME_CONTENT;
+        if (!backing_equal(a->extra, b->extra))
+                c |= VOLUME_BACKING;
+        if (a->in_use != b->in_use)
+                c |= VOLUME_USE;
+        return c;
+}
+
+static int volume_add(Pool *pool, VolumeRow *row, Volume **ret)
+{
+        RemovedVolume *removed, *next;
+        Volume *v;
+
+        v = calloc(1, sizeof *v);
+        if (!v)
+                return -ENOMEM;
+        v->pool = pool;
+        v->row = *row;
+        *row = (VolumeRow){};
+        RB_INSERT(VolumeTree, &pool->volumes, v);
+        pool->n_volumes++;
+        /* Removed and there again before either was told: told as removed first, then as added. */
+        TAILQ_FOREACH_SAFE (removed, &pool->removed, entry, next) {
+                if (!streq(removed->name, v->row.name))
+                        continue;
+                pool->manager->hooks->volume_removed(pool, removed->name);
+                TAILQ_REMOVE(&pool->removed, removed, entry);
+                pool->n_dirty--;
+                free(removed);
+                break;
+        }
+        mark(v, VOLUME_ADDED);
+        pool->generation++;
+        pool_changed(pool, POOL_CHANGE_CONTENTS);
+        *ret = v;
+        return overlay_add(v);
+}
+
+int volume_update(Pool *pool, VolumeRow *row, Volume **ret)
+{
+        Volume *v = volume_find(pool, row->name);
+        unsigned changes;
+        int r = 0;
+
+        if (!v)
+                r = volume_add(pool, row, &v);
+        else {
+                changes = row_changes(&v->row, row);
+                if (changes & VOLUME_BACKING)
+                        overlay_remove(v);
+                volume_row_done(&v->row);
+                v->row = *row;
+                *row = (VolumeRow){};
+                if (changes & VOLUME_BACKING)
+                        r = overlay_add(v);
+                mark(v, changes);
+        }
+        if (ret)
+                *ret = v;
+        return r;
+}
+
+static void volume_free(Volume *v)
+{
+        Pool *pool = v->pool;
+
+        overlay_remove(v);
+        if (v->changes != 0) {
+                TAILQ_REMOVE(&pool->dirty, v, dirty);
+                pool->n_dirty--;
+        }
+        RB_REMOVE(VolumeTree, &pool->volumes, v);
+        pool->n_volumes--;
+        volume_row_done(&v->row);
+        free(v);
+}
+
+void volume_remove(Volume *v)
+{
+        bool never_told = v->changes & VOLUME_ADDED;
+        Pool *pool = v->pool;
+        RemovedVolume *removed;
+
+        if (!never_told) {
+                removed = malloc(sizeof *removed + strlen(v->row.name) + 1);
+                if (removed) {
+                        strcpy(removed->name, v->row.name);
+                        TAILQ_INSERT_TAIL(&pool->removed, removed, entry);
+                        pool->n_dirty++;
+                } else
+                        pool->reset_needed = true;
+        }
+        volume_free(v);
+        pool->generation++;
+        pool_changed(pool, POOL_CHANGE_CONTENTS);
+}
+
+void volume_flush(Volume *v)
+{
+        Pool *pool = v->pool;
+        unsigned changes = v->changes;
+
+        if (changes == 0)
+                return;
+        TAILQ_REMOVE(&pool->dirty, v, dirty);
+        pool->n_dirty--;
+        v->changes = 0;
+        if (changes & VOLUME_ADDED)
+                pool->manager->hooks->volume_added(v);
+        else
+                pool->manager->hooks->volume_changed(v, changes);
+}
+
+void volumes_clear(Pool *pool)
+{
+        Volume *v, *next;
+
+        RB_FOREACH_SAFE (v, VolumeTree, &pool->volumes, next) {
+                volume_free(v);
+        }
+}

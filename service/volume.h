@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A volume in memory: the row that the pool's worker reported, its place in the pool, and which other volume
+ * it is an overlay of. Only the daemon's loop touches it; nothing in here does I/O.
+ */
+
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+
+#include "common/volume-row.h"
+
+typedef struct Manager Manager;
+typedef struct Pool Pool;
+typedef struct Volume Volume;
+
+/* What of a volume changed and is not announced yet. */
+typedef enum VolumeChange {
+        VOLUME_ADDED = 1 << 0,
+        VOLUME_SIZES = 1 << 1,   /* Capacity Allocation Physical */
+        VOLUME_TIMES = 1 << 2,   /* Modified */
+        VOLUME_ACCESS = 1 << 3,  /* Mode Owner Group */
+        VOLUME_CONTENT = 1 << 4, /* Format FormatProbed Encryption Problem Key Path Type */
+        VOLUME_BACKING = 1 << 5, /* BackingPath BackingFormat Backing */
+        VOLUME_USE = 1 << 6,     /* InUse */
+        VOLUME_DEPENDENTS = 1 << 7,
+} VolumeChange;
+
+/* A volume with a backing file, in the manager's index by the path of that file. */
+typedef struct Overlay {
+        RB_ENTRY(Overlay) node;
+        char *backing; /* absolute path */
+        Volume *volume;
+} Overlay;
+
+RB_HEAD(OverlayTree, Overlay);
+RB_PROTOTYPE(OverlayTree, Overlay, node, overlay_compare)
+
+struct Volume {
+        RB_ENTRY(Volume) node;     /* in pool->volumes, by name */
+        TAILQ_ENTRY(Volume) dirty; /* in pool->dirty while changes != 0 */
+        Pool *pool;
+        Overlay *overlay; /* owned; NULL: no backing file */
+        VolumeRow row;
+        unsigned changes; /* VolumeChange not announced yet */
+        uint32_t seen_in; /* the complete listing that it was last part of */
+};
+
+RB_HEAD(VolumeTree, Volume);
+RB_PROTOTYPE(VolumeTree, Volume, node, volume_compare)
+
+/*
+ * Takes row (which is emptied) into the pool: a new volume, or the change of a known one, with its changes
+ * marked for announcement. 0 or -ENOMEM.
+ */
+int volume_update(Pool *pool, VolumeRow *row, Volume **ret);
+/* Removes and frees it, and marks that for announcement. */
+void volume_remove(Volume *v);
+/* Announces what is pending of this volume now. */
+void volume_flush(Volume *v);
+/* Frees all volumes of a pool without announcing each. */
+void volumes_clear(Pool *pool);
+
+Volume *volume_find(Pool *pool, const char *name);
+/* The first volume whose name is greater than after (or not less than from). NULL: none. */
+Volume *volume_next_after(Pool *pool, const char *after);
+Volume *volume_first_from(Pool *pool, const char *from);
+/* By absolute path, in all pools. */
+Volume *volume_find_by_path(Manager *m, const char *path);
+
+/* The volume's path and key: owned by the caller. NULL: out of memory. */
+char *volume_path(const Volume *v);
+char *volume_key(const Volume *v);
+
+/* The volume that v is an overlay of, if it is one of ours. */
+Volume *volume_backing(const Volume *v);
+/* Those that are overlays of v, one after the other: NULL first, then what was returned last. */
+Overlay *volume_next_dependent(const Volume *v, const char *path, Overlay *last);
