@@ -25,7 +25,7 @@ static int finish(Follow *f, int result)
 {
         f->done = true;
         f->result = result;
-        return sd_event_exit(f->event, 0);
+        return 0;
 }
 
 static int finish_error(Follow *f, const char *name, const char *message)
@@ -71,7 +71,8 @@ static int on_redraw(sd_event_source *s, uint64_t usec, void *userdata)
         Follow *f = userdata;
         int r;
 
-        if (f->job)
+        /* only where no news from the job has done it */
+        if (f->job && now_monotonic() - f->progress.drawn_at >= REDRAW_USEC)
                 progress_draw(&f->progress);
         r = sd_event_source_set_time_relative(s, REDRAW_USEC);
         return r < 0 ? r : sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
@@ -256,11 +257,14 @@ static void follow_end(Follow *f, const sigset_t *old)
 
 static int follow_loop(Follow *f)
 {
-        int r;
+        /* Not sd_event_loop(): at its end the bus would be closed, but there may be more to call. It ends by
+         * itself only with the connection. */
+        while (!f->done && sd_event_get_state(f->event) != SD_EVENT_FINISHED) {
+                int r = sd_event_run(f->event, UINT64_MAX);
 
-        r = sd_event_loop(f->event);
-        if (r < 0)
-                return r;
+                if (r < 0)
+                        return r;
+        }
         if (!f->done)
                 return sd_bus_error_set(f->error, SD_BUS_ERROR_DISCONNECTED,
                                         "the connection to the bus was lost");

@@ -78,6 +78,7 @@ void progress_draw(Progress *p)
         /* "LABEL [BAR] TEXT" must not reach the last column, or the line wraps and cannot be removed */
         room = label + text_width(text) + 5;
         p->drawn = true;
+        p->drawn_at = now_monotonic();
         if (width < room + BAR_MIN) {
                 (void) fprintf(stderr, "\r\033[K%.*s", (int) (width - 1), text);
                 return;

@@ -12,7 +12,7 @@ typedef struct Progress {
         bool valid; /* fraction means something */
         double fraction;
         uint64_t done, total, rate; /* bytes, bytes, bytes a second; 0: unknown */
-        uint64_t began;             /* µs, CLOCK_MONOTONIC */
+        uint64_t began, drawn_at;   /* µs, CLOCK_MONOTONIC */
 } Progress;
 
 void progress_begin(Progress *p, const char *label, bool quiet);

@@ -77,7 +77,7 @@ char *show_value(json_object *o, const char *name, ShowKind kind)
         return show_text(v, kind);
 }
 
-/* "LastRefresh" becomes "Last refresh:"; "UUID" stays. */
+/* "LastRefresh" becomes "Last refresh:"; "InstanceID" keeps its "ID". */
 static void label(const char *name, char text[static LABEL_MAX])
 {
         size_t n = 0;
@@ -88,7 +88,9 @@ static void label(const char *name, char text[static LABEL_MAX])
 
                 if (begins)
                         text[n++] = ' ';
-                text[n++] = begins ? (char) tolower((unsigned char) name[i]) : name[i];
+                text[n++] = begins && islower((unsigned char) name[i + 1])
+                                    ? (char) tolower((unsigned char) name[i])
+                                    : name[i];
         }
         text[n++] = ':';
         text[n] = '\0';
