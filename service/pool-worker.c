@@ -84,35 +84,40 @@ void pool_worker_cancel(Job *job)
         operation_done(pool, op, NULL, &error);
 }
 
-static void read_problems(Pool *pool, sd_bus_message *m)
+static int read_problems(sd_bus_message *m, char ***ret_codes, char ***ret_texts)
 {
+        _cleanup_strv_free_ char **codes = NULL, **texts = NULL;
         const char *code, *text;
+        int r;
 
-        pool->problem_codes = strv_free(pool->problem_codes);
-        pool->problem_texts = strv_free(pool->problem_texts);
-        if (sd_bus_message_enter_container(m, 'a', "(ss)") < 0)
-                return;
-        while (sd_bus_message_read(m, "(ss)", &code, &text) > 0) {
-                if (strv_extend(&pool->problem_codes, code) < 0 ||
-                    strv_extend(&pool->problem_texts, text) < 0)
-                        return;
+        r = sd_bus_message_enter_container(m, 'a', "(ss)");
+        while (r >= 0 && (r = sd_bus_message_read(m, "(ss)", &code, &text)) > 0) {
+                r = strv_extend(&codes, code);
+                if (r >= 0)
+                        r = strv_extend(&texts, text);
         }
+        if (r < 0)
+                return r;
+        *ret_codes = TAKE_PTR(codes);
+        *ret_texts = TAKE_PTR(texts);
+        return 0;
 }
 
 static void on_status(Pool *pool, sd_bus_message *m)
 {
+        _cleanup_strv_free_ char **codes = NULL, **texts = NULL;
         PoolStatus status;
         const char *health;
 
         if (sd_bus_message_read(m, "ttts", &status.capacity, &status.allocation, &status.available,
-                                &health) < 0)
+                                &health) < 0 ||
+            read_problems(m, &codes, &texts) < 0)
                 return;
         if (memcmp(&status, &pool->status, sizeof status) != 0) {
                 pool->status = status;
                 pool_changed(pool, POOL_CHANGE_SIZES);
         }
-        pool_set_health(pool, health, NULL, NULL);
-        read_problems(pool, m);
+        pool_set_problems(pool, health, TAKE_PTR(codes), TAKE_PTR(texts));
 }
 
 static void on_rows(Pool *pool, sd_bus_message *m)

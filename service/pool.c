@@ -172,14 +172,31 @@ static const char *health_intern(const char *s)
         return "unknown";
 }
 
+void pool_set_problems(Pool *pool, const char *health, char **codes, char **texts)
+{
+        health = health_intern(health);
+        if (health == pool->health && strv_equal(codes, pool->problem_codes) &&
+            strv_equal(texts, pool->problem_texts)) {
+                strv_free(codes);
+                strv_free(texts);
+                return;
+        }
+        free_problems(pool);
+        pool->health = health;
+        pool->problem_codes = codes;
+        pool->problem_texts = texts;
+        pool_changed(pool, POOL_CHANGE_HEALTH);
+}
+
 void pool_set_health(Pool *pool, const char *health, const char *code, const char *text)
 {
-        free_problems(pool);
-        pool->health = health_intern(health);
-        if (code &&
-            (strv_extend(&pool->problem_codes, code) < 0 || strv_extend(&pool->problem_texts, text) < 0))
-                free_problems(pool);
-        pool_changed(pool, POOL_CHANGE_HEALTH);
+        _cleanup_strv_free_ char **codes = NULL, **texts = NULL;
+
+        if (code && (strv_extend(&codes, code) < 0 || strv_extend(&texts, text) < 0)) {
+                codes = strv_free(codes);
+                texts = strv_free(texts);
+        }
+        pool_set_problems(pool, health, TAKE_PTR(codes), TAKE_PTR(texts));
 }
 
 static void finish_flushing(Pool *pool)

@@ -113,6 +113,8 @@ void pool_remove(Pool *pool);
 
 void pool_set_state(Pool *pool, PoolState state);
 void pool_set_health(Pool *pool, const char *health, const char *code, const char *text);
+/* The same for many problems: takes both lists. */
+void pool_set_problems(Pool *pool, const char *health, char **codes, char **texts);
 /* Marks changes for announcement soon. */
 void pool_changed(Pool *pool, unsigned changes);
 /* Sends the pool's own pending changes now. */
