@@ -46,6 +46,11 @@ int pool_worker_call(Pool *pool, Job *job, const char *verb, int (*fill)(Operati
         Operation *op;
         int r;
 
+        if (job && pool->worker && worker_process_is_stuck(pool->worker))
+                return sd_bus_error_setf(
+                        error, STORAGE_ERROR_INACCESSIBLE,
+                        "The storage of pool '%s' does not answer: a process of its worker hangs",
+                        pool->def->name);
         if (job && job->state == JOB_QUEUED && pool->n_queue >= POOL_QUEUE_MAX)
                 return sd_bus_error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
                                          "Pool '%s' has too much to do: %u operations wait", pool->def->name,
@@ -263,9 +268,35 @@ static void on_worker_gone(WorkerProcess *w, void *userdata)
         set_timer(pool, pool->worker_backoff);
 }
 
+static void fail_all(Pool *pool, const sd_bus_error *error)
+{
+        Operation *op;
+
+        while ((op = TAILQ_FIRST(&pool->queue))) {
+                TAILQ_REMOVE(&pool->queue, op, entry);
+                pool->n_queue--;
+                operation_done(pool, op, NULL, error);
+        }
+}
+
+/* Nothing more can be asked of this pool until the kernel lets go: what waits is told so. */
+static void on_worker_stuck(WorkerProcess *w, const sd_bus_error *error, void *userdata)
+{
+        Pool *pool = userdata;
+
+        log_warning("Pool '%s': %s", pool->def->name, error->message);
+        pool_set_health(pool, "inaccessible", "stuck", error->message);
+        fail_all(pool, error);
+}
+
 static int start_worker(Pool *pool, sd_bus_error *error)
 {
-        const WorkerHooks hooks = {.signal = on_worker_signal, .gone = on_worker_gone, .userdata = pool};
+        const WorkerHooks hooks = {
+                .signal = on_worker_signal,
+                .stuck = on_worker_stuck,
+                .gone = on_worker_gone,
+                .userdata = pool,
+        };
         _cleanup_free_ char *what = NULL;
         int r;
 
@@ -277,17 +308,6 @@ static int start_worker(Pool *pool, sd_bus_error *error)
                 return r;
         pool->worker_ready = pool->worker_listed = false;
         return pool->state == POOL_ACTIVE && pool->scanned ? queue_resync(pool) : 0;
-}
-
-static void fail_all(Pool *pool, const sd_bus_error *error)
-{
-        Operation *op;
-
-        while ((op = TAILQ_FIRST(&pool->queue))) {
-                TAILQ_REMOVE(&pool->queue, op, entry);
-                pool->n_queue--;
-                operation_done(pool, op, NULL, error);
-        }
 }
 
 static void on_set_pool(sd_bus_message *reply, const sd_bus_error *error, void *userdata)

@@ -12,7 +12,9 @@
 #include "common/worker-protocol.h"
 
 #define CANCEL_GRACE_USEC (1 * USEC_PER_SEC)
-#define GROUP_POLL_MIN_USEC (5 * USEC_PER_MSEC)
+/* A process that survives SIGKILL for this long hangs in the kernel: its caller is not kept waiting. */
+#define STUCK_USEC (3 * USEC_PER_SEC)
+#define GROUP_POLL_MIN_USEC (1 * USEC_PER_MSEC)
 #define GROUP_POLL_MAX_USEC (1 * USEC_PER_SEC)
 
 struct WorkerProcess {
@@ -31,8 +33,8 @@ struct WorkerProcess {
         sd_bus_slot *call_slot;
         sd_event_source *deadline;
         sd_event_source *group_poll;
-        uint64_t group_poll_usec;
-        bool timed_out, cancelled;
+        uint64_t group_poll_usec, killed_at;
+        bool timed_out, cancelled, stuck;
 };
 
 /* All workers of the process: a dead child is looked up here by its pid. */
@@ -249,9 +251,9 @@ bool worker_process_alive(const WorkerProcess *w)
         return !w->dying;
 }
 
-pid_t worker_process_pid(const WorkerProcess *w)
+bool worker_process_is_stuck(const WorkerProcess *w)
 {
-        return w->pid;
+        return w->stuck;
 }
 
 void worker_process_cancel(WorkerProcess *w)
@@ -261,12 +263,6 @@ void worker_process_cancel(WorkerProcess *w)
         w->cancelled = true;
         (void) kill(w->pid, SIGUSR1);
         (void) arm_deadline(w, CANCEL_GRACE_USEC);
-}
-
-void worker_process_kill(WorkerProcess *w)
-{
-        w->dying = true;
-        (void) kill(-w->pid, SIGKILL);
 }
 
 static void set_death_error(const WorkerProcess *w, sd_bus_error *error)
@@ -297,18 +293,38 @@ static bool is_known(const WorkerProcess *w)
         return false;
 }
 
-/* The leader is dead. Tools that it started may outlive it: the end is only told when all of them are gone.
+/* Those who wait for a call are told; the pool is told that nothing can be done until the processes are
+ * gone. */
+static void set_stuck(WorkerProcess *w)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        w->stuck = true;
+        (void) sd_bus_error_setf(&error, STORAGE_ERROR_INACCESSIBLE,
+                                 "Process %d of %s hangs in the kernel: its storage does not answer", w->pid,
+                                 w->what);
+        if (w->hooks.stuck)
+                w->hooks.stuck(w, &error, w->hooks.userdata);
+        finish_call(w, NULL, &error);
+}
+
+/*
+ * After a kill, or when the leader died: tools that it started may outlive it, so the end is only told when
+ * every process of the group is gone.
  */
 static int on_group_poll(sd_event_source *s, uint64_t usec, void *userdata)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         WorkerProcess *w = userdata;
 
-        if (kill(-w->pid, SIGKILL) >= 0 || errno != ESRCH) {
+        if (!w->reaped || kill(-w->pid, SIGKILL) >= 0 || errno != ESRCH) {
                 if (w->group_poll_usec < GROUP_POLL_MAX_USEC)
                         w->group_poll_usec *= 2;
-                (void) sd_event_source_set_time(s, now_monotonic() + w->group_poll_usec);
-                return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+                (void) sd_event_source_set_time_relative(s, w->group_poll_usec);
+                (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+                if (!w->stuck && now_monotonic() - w->killed_at > STUCK_USEC)
+                        set_stuck(w);
+                return 0;
         }
         set_death_error(w, &error);
         finish_call(w, NULL, &error);
@@ -317,13 +333,30 @@ static int on_group_poll(sd_event_source *s, uint64_t usec, void *userdata)
         return 0;
 }
 
-static void worker_dead(WorkerProcess *w, const siginfo_t *si)
+static void follow_end(WorkerProcess *w)
 {
-        w->dying = w->reaped = true;
-        w->status = si->si_status;
-        w->code = si->si_code;
+        w->dying = true;
+        if (w->group_poll) {
+                (void) sd_event_source_set_time_relative(w->group_poll, 0);
+                return;
+        }
+        w->killed_at = now_monotonic();
         if (sd_event_add_time(w->event, &w->group_poll, CLOCK_MONOTONIC, 0, 1, on_group_poll, w) < 0)
                 log_error("Cannot follow the end of %s: out of memory", w->what);
+}
+
+void worker_process_kill(WorkerProcess *w)
+{
+        (void) kill(-w->pid, SIGKILL);
+        follow_end(w);
+}
+
+static void worker_dead(WorkerProcess *w, const siginfo_t *si)
+{
+        w->reaped = true;
+        w->status = si->si_status;
+        w->code = si->si_code;
+        follow_end(w);
 }
 
 static int on_sigchld(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata)

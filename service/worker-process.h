@@ -21,6 +21,8 @@ typedef void (*WorkerReply)(sd_bus_message *reply, const sd_bus_error *error, vo
 typedef struct WorkerHooks {
         /* A signal of WORKER_INTERFACE; may be NULL. */
         void (*signal)(WorkerProcess *w, sd_bus_message *m, void *userdata);
+        /* It was killed and will not die: the storage below it hangs. gone() follows when it does. May be NULL. */
+        void (*stuck)(WorkerProcess *w, const sd_bus_error *error, void *userdata);
         /* It and every process of its group are gone: the hook frees it. The last thing that it says. */
         void (*gone)(WorkerProcess *w, void *userdata);
         void *userdata;
@@ -44,7 +46,8 @@ int worker_process_call(WorkerProcess *w, sd_bus_message *m, uint64_t timeout, W
 bool worker_process_busy(const WorkerProcess *w);
 /* False once it is known to be dead or dying: it takes no calls any more. */
 bool worker_process_alive(const WorkerProcess *w);
-pid_t worker_process_pid(const WorkerProcess *w);
+/* It was killed and hangs in the kernel. */
+bool worker_process_is_stuck(const WorkerProcess *w);
 
 /* Asks it to give up the call under way; after a second it is killed. */
 void worker_process_cancel(WorkerProcess *w);
