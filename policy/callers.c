@@ -76,10 +76,7 @@ int callers_redispatch(sd_bus_message *m)
 {
         int r;
 
-        /* The first pass has read the arguments already. */
-        r = sd_bus_message_rewind(m, true);
-        if (r >= 0)
-                r = sd_bus_enqueue_for_read(sd_bus_message_get_bus(m), m);
+        r = sd_bus_enqueue_for_read(sd_bus_message_get_bus(m), m);
         if (r < 0)
                 (void) sd_bus_reply_method_errnof(m, r, "The call could not be taken up again: %s",
                                                   strerrordesc_np(-r));

@@ -34,6 +34,5 @@ int callers_lookup(Callers *callers, sd_bus_message *m, bool keep, uid_t *ret_ui
 
 size_t callers_count(const Callers *callers);
 
-/* Puts m into the read queue again, from its first argument on. If that fails m is answered with the error:
- * errno. */
+/* Puts m into the read queue again: its handler reads it from the start. If it cannot, m is told why. */
 int callers_redispatch(sd_bus_message *m);
