@@ -19,7 +19,7 @@ def disks():
 @pytest.fixture
 def command():
     """Runs a command and gives its output; fails with all of it if its exit status is not 0."""
-    def run(*args, timeout=20):
+    def run(*args, timeout=60):
         result = subprocess.run(args, capture_output=True, text=True, timeout=timeout)
         assert result.returncode == 0, f"{' '.join(args)}: {result.returncode}\n{result.stdout}{result.stderr}"
         return result.stdout

@@ -85,8 +85,8 @@ def run_test(test):
         results.write(name, "failed", seconds, f"{detail}\nkilled after {test['timeout']} s, its time limit")
     elif test["file"].endswith(".sh"):
         results.write(name, "failed" if status else "passed", seconds, detail)
-    elif status and results.failures() == before:
-        results.write(name, "failed", seconds, f"{detail}\npytest's exit status {status}")
+    elif status < 0 or status and results.failures() == before:
+        results.write(name, "failed", seconds, f"{detail}\npytest ended with {status}")
 
 
 def run_tests(plan):
@@ -103,7 +103,7 @@ def run_terminal(rows, columns):
     """A shell on the serial console, as large as the terminal at its other end."""
     console = os.open("/dev/ttyS0", os.O_RDWR | os.O_NOCTTY)
     fcntl.ioctl(console, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    environment = os.environ | {"TERM": "xterm-256color", "HOME": "/root", "PYTHONPATH": str(GUEST)}
+    environment = os.environ | {"TERM": "xterm-256color", "HOME": "/root"}
     subprocess.run(["setsid", "--ctty", "bash", "-l"], cwd=TESTS / "vm", env=environment,
                    stdin=console, stdout=console, stderr=console)
 
@@ -112,8 +112,11 @@ def main():
     (OUT / "started").touch()
     plan = json.loads((OUT / "plan.json").read_text())
     os.environ["STORAGED_VM"] = "1"
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ["PYTHONPATH"] = str(GUEST)
     os.environ["STORAGED_VM_DISKS"] = " ".join(
         os.path.realpath(f"/dev/disk/by-id/virtio-disk{n}") for n in range(plan["disks"]))
+    os.environ["STORAGED_VM_OUT"] = plan["out"]
     if plan["terminal"]:
         run_terminal(*plan["terminal"])
     else:

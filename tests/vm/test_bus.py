@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# timeout: 1800
+"""The tests of the bus, once more: on the machine's own bus, with its polkit, against the installed service."""
+
+import os
+import subprocess
+
+
+def test_bus():
+    """Each of its tests reports its result by itself; this one only says that pytest came to its end."""
+    result = subprocess.run(
+        ["/usr/bin/python3", "-m", "pytest", "/srv/source/tests/bus", "--rootdir=/srv/source/tests", "-q",
+         "-p", "no:cacheprovider", "-p", "results", "--tb=no"],
+        env=os.environ | {"STORAGED_TEST_SYSTEM": "1"},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1770, check=False)
+    assert result.returncode == 0, (result.stdout + result.stderr)[-4000:]
