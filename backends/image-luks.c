@@ -176,6 +176,8 @@ static int read_luks2(const ImageFile *file, ImageInfo *info, uint64_t offset, u
         size = read_be64(h + 8);
         if (!is_power_of_2(size) || size < LUKS2_SIZE_MIN || size > LUKS2_SIZE_MAX)
                 return image_problem(info, "A LUKS2 header of %" PRIu64 " bytes is not possible.", size);
+        if (!image_within(offset, size, file->size))
+                return image_problem(info, "The LUKS2 header is longer than the file: it was cut off.");
         n = size - LUKS2_BINARY < JSON_MAX ? (size_t) (size - LUKS2_BINARY) : JSON_MAX;
         r = image_read_alloc(file, info, offset + LUKS2_BINARY, n, "LUKS2 header's JSON", &text);
         if (r <= 0)

@@ -42,11 +42,11 @@ static bool parse_extent(const char *line, uint64_t *ret)
                 s = skip_spaces(s);
                 if (!isdigit((unsigned char) *s))
                         return false;
-                errno = 0;
+                /* Too large a number becomes ULLONG_MAX, which no capacity can be. */
                 v = strtoull(s, &end, 10);
                 if (!is_space(*end))
                         return false;
-                *ret = errno == ERANGE ? UINT64_MAX : v;
+                *ret = v;
                 return true;
         }
         return false;

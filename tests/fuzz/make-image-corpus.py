@@ -26,7 +26,8 @@ BY_QEMU = {
     'qcow2': ['qcow2', '-o', 'cluster_size=4096', '10M'],
     'qcow2-backing': ['qcow2', '-o', 'cluster_size=4096', '-u', '-b', 'json:{}', '-F', 'raw', '10M'],
     'qcow2-old': ['qcow2', '-o', 'cluster_size=512,compat=0.10', '1M'],
-    'qcow2-luks': ['qcow2', '-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=100', *SECRET, '1M'],
+    'qcow2-luks': ['qcow2', '-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=100', *SECRET,
+                   '1M'],
     'qcow': ['qcow', '10M'],
     'qed': ['qed', '-o', 'cluster_size=4096', '-u', '-b', 'base', '-F', 'raw', '10M'],
     'vdi': ['vdi', '10M'],
@@ -55,8 +56,8 @@ def written():
     iso[32768:32774] = b'\x01CD001'
     yield 'iso', bytes(iso), FLAG_ISO
     fat = bytearray(1 << 16)
-    fat[:62] = struct.pack('<3s8sHBHBHHBHHHIIBBBI11s8s', b'\xeb\x3c\x90', b'mkfs.fat', 512, 4, 1, 2, 512, 128, 0xf8,
-                           1, 32, 64, 0, 0, 0x80, 0, 0x29, 1, b'NO NAME    ', b'FAT16   ')
+    fat[:62] = struct.pack('<3s8sHBHBHHBHHHIIBBBI11s8s', b'\xeb\x3c\x90', b'mkfs.fat', 512, 4, 1, 2, 512,
+                           128, 0xf8, 1, 32, 64, 0, 0, 0x80, 0, 0x29, 1, b'NO NAME    ', b'FAT16   ')
     fat[510:512] = b'\x55\xaa'
     yield 'fat', bytes(fat), FLAG_ALLOCATED
     yield 'head-only', make.vmdk_text(['RW 2048 FLAT "x" 0'] * 500), FLAG_HEAD_ONLY

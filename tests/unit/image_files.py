@@ -51,8 +51,8 @@ def vhd_checksum(b, at):
 
 def vhd_footer(size, kind, creator=b'vpc ', chs=None, sparse_at=0xffffffffffffffff):
     cylinders, heads, sectors = chs or (size // SECTOR // (4 * 17), 4, 17)
-    b = struct.pack('>8sIIQI4sI4sQQHBBIIBQ', b'conectix', 2, 0x10000, sparse_at, 0, creator, 0x50003, b'Wi2k',
-                    size, size, cylinders, heads, sectors, kind, 0, 0, 0)
+    b = struct.pack('>8sIIQI4sI4sQQHBBIIBQ', b'conectix', 2, 0x10000, sparse_at, 0, creator, 0x50003,
+                    b'Wi2k', size, size, cylinders, heads, sectors, kind, 0, 0, 0)
     b = b[:68] + uuid.uuid5(uuid.NAMESPACE_URL, 'vhd').bytes
     return vhd_checksum(b.ljust(512, b'\0'), 64)
 
@@ -125,7 +125,8 @@ def vhdx(size, block=8 << 20, parent_keys=None, first_table=True):
         metadata += guid(name) + struct.pack('<IIII', at + len(data), len(value), 4, 0)
         data += value
     metadata = metadata.ljust(65536, b'\0') + data
-    table = struct.pack('<4sIII', b'regi', 0, 1, 0) + guid('metadata') + struct.pack('<QII', 1 << 20, 1 << 20, 1)
+    table = struct.pack('<4sIII', b'regi', 0, 1, 0) + guid('metadata')
+    table += struct.pack('<QII', 1 << 20, 1 << 20, 1)
     image = bytearray(2 << 20)
     image[:8] = b'vhdxfile'
     if first_table:
@@ -141,6 +142,7 @@ def luks2(json, header_size=16384, payload=1 << 20):
     return (binary.ljust(4096, b'\0') + json.encode()).ljust(header_size, b'\0') + bytes(payload)
 
 
-def luks1(cipher=b'aes', mode=b'xts-plain64', hash_=b'sha256', key_bytes=64, payload_sectors=4096, size=1 << 20):
+def luks1(cipher=b'aes', mode=b'xts-plain64', hash_=b'sha256', key_bytes=64, payload_sectors=4096,
+          size=1 << 20):
     b = struct.pack('>6sH32s32s32sII', b'LUKS\xba\xbe', 1, cipher, mode, hash_, payload_sectors, key_bytes)
     return b.ljust(payload_sectors * SECTOR, b'\0') + bytes(size)

@@ -22,17 +22,23 @@ def run(*argv):
     return p.stdout
 
 
-def probe(path):
-    """A dict of what the driver prints; numbers are ints; 'snapshot' is a list."""
-    d = {'snapshot': []}
-    for line in run(DRIVER, path).decode().splitlines():
+def probe_all(paths):
+    """A dict a file of what the driver prints; numbers are ints; 'snapshot' is a list."""
+    found = []
+    for line in run(DRIVER, *paths).decode().splitlines():
         key, value = line.split('=', 1)
-        if key == 'snapshot':
-            d['snapshot'].append(value.split('/'))
+        if key == 'file':
+            found.append({'snapshot': []})
+        elif key == 'snapshot':
+            found[-1]['snapshot'].append(value.split('/'))
         else:
-            d[key] = int(value) if value.isdigit() else value
-    del d['file']
-    return d
+            found[-1][key] = int(value) if value.isdigit() else value
+    assert len(found) == len(paths)
+    return found
+
+
+def probe(path):
+    return probe_all([path])[0]
 
 
 def write(path, content):
@@ -163,7 +169,7 @@ def test_vmdk_streamed(tmp_path):
     content += struct.pack('<QII', 1, 0, 3).ljust(512, b'\0') + header + bytes(512)
     put(write(path, content), 56, b'\xff' * 8)
     assert assert_as_qemu(path)['capacity'] == 3 * MIB
-    put(path, 12, bytes(8))
+    put(path, 12, struct.pack('<Q', 1))
     assert probe(path)['capacity'] == 3 * MIB
     os.truncate(path, len(content) - 512)
     assert 'cut off' in probe(path)['problem']
@@ -190,19 +196,17 @@ def test_snapshots(tmp_path):
     assert len(assert_as_qemu(path)['snapshot']) == 40
 
 
-LUKS_KEYS = ('encryption', 'cipher-name', 'cipher-size', 'cipher-mode', 'cipher-hash', 'ivgen-name', 'ivgen-hash')
+LUKS_KEYS = ('encryption', 'cipher-name', 'cipher-size', 'cipher-mode', 'cipher-hash', 'ivgen-name',
+             'ivgen-hash')
 
 
-@pytest.mark.parametrize('fmt,prefix', [('luks', ''), ('qcow2', 'encrypt.')])
-@pytest.mark.parametrize('options,expected', [
-    ('', ['luks', 'aes', 256, 'xts', 'sha256', 'plain64', None]),
-    ('cipher-alg=serpent-256,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256,hash-alg=sha1',
+@pytest.mark.parametrize('fmt,options,expected', [
+    ('luks', 'key-secret=s,iter-time=100', ['luks', 'aes', 256, 'xts', 'sha256', 'plain64', None]),
+    ('qcow2', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=100,'
+     'encrypt.cipher-alg=serpent-256,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,'
+     'encrypt.ivgen-hash-alg=sha256,encrypt.hash-alg=sha1',
      ['luks', 'serpent', 256, 'cbc', 'sha1', 'essiv', 'sha256'])])
-def test_luks_by_qemu(tmp_path, fmt, prefix, options, expected):
-    settings = ['key-secret=s', 'iter-time=100'] + (options.split(',') if options else [])
-    if fmt == 'qcow2':
-        settings.append('format=luks')
-    options = ','.join(prefix + s for s in settings)
+def test_luks_by_qemu(tmp_path, fmt, options, expected):
     path = create_luks(tmp_path / 'image', fmt, '-o', options, *SECRET, '10M')
     ours = assert_as_qemu(path)
     assert [ours.get(k) for k in LUKS_KEYS] == expected
@@ -277,8 +281,9 @@ def test_fat(tmp_path, bits):
 
 
 def test_raw_stays_raw(tmp_path):
-    for i, content in enumerate((b'', b'\0', b'QFI', b'KDM', b'\0' * 510 + b'\x55\xaa', bytes(511), bytes(512),
-                                 b'\xeb\x63\x90' + bytes(507) + b'\x55\xaa' + bytes(MIB), b'\xff' * 40960)):
+    for i, content in enumerate((b'', b'\0', b'QFI', b'KDM', b'\0' * 510 + b'\x55\xaa', bytes(511),
+                                 bytes(512), b'\xff' * 40960,
+                                 b'\xeb\x63\x90' + bytes(507) + b'\x55\xaa' + bytes(MIB))):
         d = probe(write(tmp_path / f'image{i}.dmg', content))
         assert (d['format'], d['capacity']) == ('raw', len(content))
         assert 'problem' not in d
@@ -400,7 +405,8 @@ def test_vmdk_text(tmp_path):
     assert (d['format'], d['capacity']) == ('vmdk', (4192256 + 4096) * 512)
     assert d['backing-path'] == 'parent '
     # Longer than what is read at first.
-    d = probe(write(tmp_path / 'long', make.vmdk_text([f'RW 4192256 SPARSE "a-s{i:03}.vmdk"' for i in range(500)])))
+    extents = [f'RW 4192256 SPARSE "a-s{i:03}.vmdk"' for i in range(500)]
+    d = probe(write(tmp_path / 'long', make.vmdk_text(extents)))
     assert (d['capacity'], d.get('problem')) == (4192256 * 512 * 500, None)
     for bad in ([], ['RW x SPARSE "a"'], ['RW -1 SPARSE "a"'], ['RW 18446744073709551616 SPARSE "a"'],
                 ['RW 18446744073709551615 SPARSE "a"'] * 2):
@@ -424,15 +430,30 @@ def test_names_become_valid_utf8(tmp_path):
 
 
 QCOW2_LIES = {
-    'version': (4, be32(4)), 'backing size': (16, be32(1024)), 'backing offset': (8, be64(65534)),
-    'backing far away': (8, be64(1 << 63)), 'cluster bits': (20, be32(8)), 'cluster bits 64': (20, be32(64)),
-    'size': (24, be64(1 << 63)), 'size beyond L1': (24, be64(1 << 50)), 'encryption': (32, be32(3)),
-    'LUKS without header': (32, be32(2)), 'L1 entries': (36, be32(0xffffffff)), 'L1 entries 0': (36, be32(0)),
-    'L1 offset': (40, be64(1 << 62)), 'L1 unaligned': (40, be64(513)), 'refcount offset': (48, be64(1 << 40)),
-    'refcount clusters': (56, be32(0xffffffff)), 'no refcounts': (56, be32(0)),
-    'snapshots': (60, be32(0xffffffff)), 'snapshots beyond': (60, be32(65536)),
-    'features': (72, be64(1 << 40)), 'header length': (100, be32(0xffffffff)), 'short header': (100, be32(8)),
+    'version': (4, be32(4)),
+    'backing size': (16, be32(1024)),
+    'backing offset': (8, be64(65534)),
+    'backing far away': (8, be64(1 << 63)),
+    'cluster bits': (20, be32(8)),
+    'cluster bits 64': (20, be32(64)),
+    'size': (24, be64(1 << 63)),
+    'size beyond L1': (24, be64(1 << 50)),
+    'encryption': (32, be32(3)),
+    'LUKS without header': (32, be32(2)),
+    'L1 entries': (36, be32(0xffffffff)),
+    'L1 entries 0': (36, be32(0)),
+    'L1 offset': (40, be64(1 << 62)),
+    'L1 unaligned': (40, be64(513)),
+    'refcount offset': (48, be64(1 << 40)),
+    'refcount clusters': (56, be32(0xffffffff)),
+    'no refcounts': (56, be32(0)),
+    'snapshots': (60, be32(0xffffffff)),
+    'snapshots beyond': (60, be32(65536)),
+    'features': (72, be64(1 << 40)),
+    'header length': (100, be32(0xffffffff)),
+    'short header': (100, be32(8)),
     'extension': (116, be32(0xfffffff0)),
+    'extension beyond the header': (116, be32(65500)),
 }
 
 
@@ -444,37 +465,114 @@ def test_qcow2_that_lies(tmp_path, name):
     assert d['format'] == 'qcow2' and d['problem']
 
 
+def le32(v):
+    return struct.pack('<I', v)
+
+
+def le64(v):
+    return struct.pack('<Q', v)
+
+
+OTHER_LIES = {
+    'qcow': [(24, be64(1 << 63)), (32, b'\x08'), (32, b'\x11'), (33, b'\x05'), (33, b'\x0e'), (36, be32(2)),
+             (40, be64(1 << 40)), (24, be64(1 << 50)), (8, be64(3 << 20) + be32(9)),
+             (8, be64(48) + be32(1024))],
+    'qed': [(4, le32(0)), (4, le32(4097)), (4, le32(1 << 31)), (8, le32(0)), (8, le32(3)), (8, le32(32)),
+            (40, le64(1 << 40)), (48, le64(1 << 63)), (16, le64(1) + bytes(32) + le32(4) + le32(4000)),
+            (16, le64(1) + bytes(32) + le32(1 << 31) + le32(4))],
+    'vdi': [(68, le32(1)), (340, le32(1 << 31)), (368, le64(1 << 63)), (376, le32(0)), (376, le32(1000)),
+            (384, le32(1))],
+    'vmdk': [(4, le32(4)), (12, le64(1 << 60)), (20, le64(0)), (20, le64(3)), (28, le64(1 << 50)),
+             (36, le64(1 << 50)), (56, le64(1 << 50)), (73, b'\n\n')],
+    'parallels': [(16, le32(1)), (28, le32(0)), (28, le32(0xffffffff)), (32, le32(1)),
+                  (32, le32(0xffffffff)), (36, le64(1 << 60))],
+    'cowd': [(16, le32(0)), (20, le32(1 << 20))],
+    'bochs': [(64, le32(0x30000)), (32, b'X'), (72, le32(1 << 30)), (88, le64(1 << 63))],
+    'cloop': [(128, be32(0)), (128, be32(1000)), (128, be32(1 << 31)), (132, be32(1 << 31))],
+    'cow': [(1036, be64(1 << 63))],
+    'luks': [(6, b'\0\3'), (104, be32(1 << 31))],
+    'luks2': [(8, be64(0)), (8, be64(20000)), (8, be64(8192)), (8, be64(1 << 62)), (8, be64(1 << 22))],
+    'vhdxdiff': [(MIB, b'x'), (MIB + 10, b'\xff\xff'), (MIB + 10, b'\1\0'), (MIB + 48, le32(1 << 31)),
+                 (MIB + 65536, le32(0)), (MIB + 65536, le32(3 << 20)), (MIB + 65544, le64(1 << 63)),
+                 (MIB + 65552 + 18, b'\0\0'), (MIB + 65552 + 24, le32(1 << 30))],
+}
+
+
+@pytest.mark.parametrize('name', OTHER_LIES)
+def test_others_that_lie(tmp_path, name):
+    whole = next(p for p in whole_images(tmp_path) if p.name == name)
+    content, known = whole.read_bytes(), probe(whole)
+    assert 'problem' not in known
+    for at, value in OTHER_LIES[name]:
+        d = probe(put(write(whole, content), at, value))
+        assert d['format'] == known['format'] and 'problem' in d, (at, value)
+
+
+def test_utf16_that_is_none(tmp_path):
+    content = make.vhd_dynamic(4 * MIB, 'ab', creator=b'win ')
+    path = write(tmp_path / 'image', content)
+    put(path, 512 + 64, b'\xd8\x00\x00a\xdc\x00\x00\n')
+    assert probe(path)['backing-path'] == '\ufffda\ufffd?'
+
+
 def test_qcow2_snapshots_that_lie(tmp_path):
     path = create(tmp_path / 'image', 'qcow2', '10M')
     run('qemu-img', 'snapshot', '-c', 'one', path)
     table = struct.unpack('>Q', path.read_bytes()[64:72])[0]
     assert probe(path)['snapshots'] == 1
-    for at, value in ((60, be32(3000)), (64, be64(1 << 60)), (table + 36, be32(0xffffffff)),
-                      (table + 12, b'\xff\xff\xff\xff')):
+    os.truncate(path, 4 * MIB)
+    for at, value in ((60, be32(65536)), (64, be64(1 << 60)), (table + 36, be32(0xffffffff)),
+                      (table + 36, be32(1025)), (table + 36, be32(MIB))):
         kept = path.read_bytes()
         d = probe(put(path, at, value))
         assert d['format'] == 'qcow2' and d['problem'], at
         path.write_bytes(kept)
+    os.truncate(path, table + 50)
+    assert 'beyond the end' in probe(path)['problem']
+
+
+def snapshot_entry(id_, name, state_size, extra=b''):
+    head = struct.pack('>QIHHIIQII', 0, 0, len(id_), len(name), 1600000000, 5000, 0, state_size, len(extra))
+    entry = head + extra + id_ + name
+    return entry + bytes(-len(entry) % 8)
+
+
+def test_snapshots_with_state(tmp_path):
+    """A state of more than 32 bits' size is in the extra data, which may have more to it or be short."""
+    path = create(tmp_path / 'image', 'qcow2', '10M')
+    table = snapshot_entry(b'1', b'old', 4096) + snapshot_entry(b'2', b'new', 0, be64(5 << 32) + be64(0)) + \
+        snapshot_entry(b'3', b'a\xff\0b', 7, bytes(4)) + snapshot_entry(b'', b'', 8, be64(9) + bytes(1000))
+    put(path, MIB, table)
+    put(path, 60, be32(4) + be64(MIB))
+    time = '1600000000000005'
+    d = probe(path)
+    assert d['snapshot'] == [['1', 'old', '4096', time], ['2', 'new', str(5 << 32), time],
+                             ['3', 'a\ufffd', '7', time], ['', '', '9', time]]
+    assert 'problem' not in d
 
 
 def test_more_snapshots_than_are_listed(tmp_path):
     path = create(tmp_path / 'image', 'qcow2', '10M')
-    entry = struct.pack('>QIHHIIQII', 0, 0, 1, 1, 1, 0, 0, 0, 0) + b'1a' + bytes(6)
-    end = MIB
-    put(path, end, entry * 5000)
-    put(path, 60, be32(5000) + be64(end))
+    put(path, MIB, snapshot_entry(b'1', b'a', 0) * 5000)
+    put(path, 60, be32(5000) + be64(MIB))
     d = probe(path)
     assert d['snapshots'] == 4096
     assert '5000' in d['problem']
+
+
+# Those that show themselves by the last 512 bytes.
+BY_TAIL = ('dmg', 'vhd')
 
 
 def whole_images(folder):
     """One of each format, small."""
     for fmt in ('qcow2', 'qcow', 'qed', 'vdi', 'vpc', 'vhdx', 'vmdk', 'parallels'):
         yield create(folder / fmt, fmt, '3M')
-    for name, content in (('bochs', make.bochs(MIB)), ('cloop', make.cloop(65536, 7)), ('cow', make.cow(MIB)),
+    for name, content in (('bochs', make.bochs(MIB)), ('cloop', make.cloop(65536, 7)),
+                          ('cow', make.cow(MIB)),
                           ('dmg.dmg', make.dmg(MIB)), ('cowd', make.cowd(MIB)),
-                          ('luks', make.luks1()), ('luks2', make.luks2(LUKS2_JSON % (16384, 'aes-xts-plain64'))),
+                          ('luks', make.luks1()),
+                          ('luks2', make.luks2(LUKS2_JSON % (16384, 'aes-xts-plain64'))),
                           ('vhd', make.vhd_fixed(MIB, creator=b'win ')),
                           ('vmdktext', make.vmdk_text(['RW 2048 FLAT "x" 0'])),
                           ('vhdxdiff', make.vhdx(MIB, parent_keys={'relative_path': 'p'}))):
@@ -487,30 +585,35 @@ def test_cut_off_anywhere(tmp_path):
     for whole in list(whole_images(tmp_path)):
         content = whole.read_bytes()
         fmt = probe(whole)['format']
-        for n in (0, 1, 4, 8, 9, 63, 68, 72, 100, 104, 127, 400, 511, 512, 513, 1000, 4095, 4096, 4097, 65536,
-                  len(content) - 1):
+        for n in (0, 1, 4, 8, 9, 63, 68, 72, 100, 104, 127, 400, 511, 512, 513, 1000, 4095, 4096, 4097,
+                  65536, len(content) - 1):
             path = write(tmp_path / f'{whole.stem}-{fmt}-{n}', content[:n])
             paths.append((path, fmt, n))
-    for path, fmt, n in paths:
-        d = probe(path)
-        by_tail = path.name.startswith(('dmg-', 'vhd-'))
+    for (path, fmt, n), d in zip(paths, probe_all([p for p, _, _ in paths])):
+        by_tail = path.name.split('-')[0] in BY_TAIL
         assert d['format'] == fmt or n < 72 or by_tail, path.name
         assert d['format'] != fmt or n > 40 or 'problem' in d, path.name
 
 
 def test_bytes_overwritten_anywhere(tmp_path):
-    """Every word of the header in turn becomes 0, the largest, and a large one."""
+    """Every word of the header (or of the footer) in turn becomes 0, the largest, and a large one."""
     for whole in list(whole_images(tmp_path)):
         content = whole.read_bytes()[:2 * MIB]
+        begin = len(content) - 512 if whole.stem in BY_TAIL else 0
         paths = []
-        for at in range(4, 512, 4):
+        for at in range(begin + (0 if begin else 4), begin + 512, 4):
             for i, value in enumerate((b'\0\0\0\0', b'\xff\xff\xff\xff', b'\x7f\xff\xff\xff')):
-                path = tmp_path / f'lie-{i}-{at}'
+                path = tmp_path / f'lie-{i}-{at}.dmg'
                 with open(path, 'wb') as f:
-                    f.write(content[:at] + value + content[at + 4:4096])
+                    f.write(content[:4096])
                     f.truncate(len(content))
+                    f.seek(begin)
+                    f.write(content[begin:begin + 4096])
+                    f.seek(at)
+                    f.write(value)
                 paths.append(path)
-        out = run(DRIVER, *paths).decode()
-        assert out.count('\nformat=') + 1 >= len(paths)
+        formats = [d['format'] for d in probe_all(paths)]
+        # But for the magic itself, of 128 bytes at most.
+        assert formats.count(probe(whole)['format']) >= len(paths) - 3 * 32, whole.name
         for path in paths:
             path.unlink()
