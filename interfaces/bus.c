@@ -11,12 +11,6 @@ static int find_pool(sd_bus *bus, const char *path, const char *interface, void 
         return !!(*ret = pool_of_path(((Bus *) userdata)->manager, path));
 }
 
-static int find_volume(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
-                       sd_bus_error *error)
-{
-        return !!(*ret = volume_of_path(((Bus *) userdata)->manager, path));
-}
-
 static int find_job(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
                     sd_bus_error *error)
 {
@@ -110,9 +104,6 @@ static int add_objects(Bus *b)
         if (r >= 0)
                 r = sd_bus_add_fallback_vtable(b->bus, NULL, BUS_POOLS, POOL_INTERFACE, pool_vtable,
                                                find_pool, b);
-        if (r >= 0)
-                r = sd_bus_add_fallback_vtable(b->bus, NULL, BUS_VOLUMES, VOLUME_INTERFACE, volume_vtable,
-                                               find_volume, b);
         if (r >= 0)
                 r = sd_bus_add_fallback_vtable(b->bus, NULL, BUS_JOBS, JOB_INTERFACE, job_vtable, find_job,
                                                b);

@@ -6,8 +6,14 @@
 struct PoolOnBus {
         TAILQ_ENTRY(PoolOnBus) entry;
         Pool *pool; /* a reference */
-        sd_bus_slot *manager_slot, *enumerator_slot;
+        sd_bus_slot *manager_slot, *enumerator_slot, *vtable_slot;
 };
+
+static int find_volume(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                       sd_bus_error *error)
+{
+        return !!(*ret = volume_of_path(((Pool *) userdata)->manager, path));
+}
 
 static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error)
 {
@@ -39,6 +45,7 @@ void volumes_node_free(Bus *b, PoolOnBus *node)
         TAILQ_REMOVE(&b->pools, node, entry);
         sd_bus_slot_unref(node->manager_slot);
         sd_bus_slot_unref(node->enumerator_slot);
+        sd_bus_slot_unref(node->vtable_slot);
         pool_unref(node->pool);
         free(node);
 }
@@ -57,6 +64,9 @@ int volumes_node_add(Bus *b, Pool *pool)
         r = sd_bus_add_object_manager(b->bus, &node->manager_slot, path);
         if (r >= 0)
                 r = sd_bus_add_node_enumerator(b->bus, &node->enumerator_slot, path, enumerate, pool);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(b->bus, &node->vtable_slot, path, VOLUME_INTERFACE,
+                                               volume_vtable, find_volume, pool);
         if (r < 0)
                 volumes_node_free(b, node);
         return r;

@@ -171,6 +171,8 @@ void data_job_fill(Job *job, const char *xml, const char *preallocation, const c
                        .free_data = job->free_data};
         if (d->fd < 0)
                 r = -errno;
+        if (job->cancel_asked)
+                (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
         d->xml = strdup(xml);
         d->token = strdup(token);
         d->preallocation = preallocation ? strdup(preallocation) : NULL;
@@ -209,12 +211,26 @@ static void discard_done(Operation *op, Pool *pool, sd_bus_message *reply, const
         job_finish(op->job, &d->outcome);
 }
 
+static void discard(Job *job, const sd_bus_error *error)
+{
+        DataJob *d = job->data;
+
+        if (error != &d->outcome)
+                (void) sd_bus_error_copy(&d->outcome, error);
+        if (pool_worker_call(job->pool, job, "DiscardVolume", fill_token, discard_done, 0, NULL) < 0)
+                job_finish(job, &d->outcome);
+}
+
 static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
         DataJob *d = op->job->data;
 
+        if (error) {
+                discard(op->job, error);
+                return;
+        }
         remove_intent(op->job);
-        d->published(op, pool, reply, error);
+        d->published(op, pool, reply, NULL);
 }
 
 void data_job_publish(Job *job, const sd_bus_error *error,
@@ -222,19 +238,13 @@ void data_job_publish(Job *job, const sd_bus_error *error,
 {
         _cleanup_bus_error_free_ sd_bus_error queue_error = SD_BUS_ERROR_NULL;
         DataJob *d = job->data;
-        int r;
 
         d->published = done;
-        if (error && error != &d->outcome)
-                (void) sd_bus_error_copy(&d->outcome, error);
         if (error)
-                r = pool_worker_call(job->pool, job, "DiscardVolume", fill_token, discard_done, 0,
-                                     &queue_error);
-        else
-                r = pool_worker_call(job->pool, job, "PublishVolume", fill_token, publish_done, 0,
-                                     &queue_error);
-        if (r < 0)
-                job_finish(job, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
+                discard(job, error);
+        else if (pool_worker_call(job->pool, job, "PublishVolume", fill_token, publish_done, 0,
+                                  &queue_error) < 0)
+                job_finish(job, &queue_error);
 }
 
 /* after a restart */

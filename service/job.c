@@ -278,7 +278,9 @@ void job_publish(Job *job, bool handed_out)
 int job_cancel(Job *job, sd_bus_error *error)
 {
         if (job_is_over(job))
-                return 0;
+                return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED,
+                                         "Job %" PRIu64 " (%s) is over: it has %s", job->id, job->operation,
+                                         job_state_to_string(job->state));
         if (!job->cancelable || !job->cancel)
                 return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED,
                                          "Job %" PRIu64 " (%s) cannot be cancelled", job->id,
