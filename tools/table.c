@@ -21,6 +21,9 @@ size_t text_width(const char *s)
         mbstate_t state = {0};
         size_t width = 0;
 
+        /* nearly all text is ASCII, and a table has many cells */
+        for (; *s > 0; s++)
+                width++;
         while (*s) {
                 wchar_t wc;
                 size_t n = mbrtowc(&wc, s, MB_CUR_MAX, &state);
@@ -103,18 +106,24 @@ int table_add_size(Table *t, uint64_t bytes)
         return table_add(t, size_format(buf, bytes));
 }
 
+static void print_spaces(FILE *f, size_t n)
+{
+        while (n-- > 0)
+                (void) putc_unlocked(' ', f);
+}
+
 static void print_cell(const Table *t, FILE *f, size_t column, const char *text)
 {
         bool last = column + 1 == t->n_columns;
         size_t width = text_width(text), pad = width < t->widths[column] ? t->widths[column] - width : 0;
 
         if (t->right[column])
-                (void) fprintf(f, "%*s", (int) pad, "");
+                print_spaces(f, pad);
         (void) fputs(text, f);
         if (last)
                 (void) fputc('\n', f);
         else
-                (void) fprintf(f, "%*s", (int) ((t->right[column] ? 0 : pad) + GAP), "");
+                print_spaces(f, (t->right[column] ? 0 : pad) + GAP);
 }
 
 int table_print(const Table *t, FILE *f, bool legend)

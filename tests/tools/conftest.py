@@ -86,11 +86,19 @@ def fresh(tmp_path, name):
     return str(path)
 
 
+def answers(bus):
+    try:
+        return bus.connect()
+    except harness.GLib.Error:
+        return None
+
+
 @pytest.fixture
 def bus(tmp_path):
     """A session bus without any service."""
     made = harness.Bus(fresh(tmp_path, "bus"), "session")
     made.start()
+    harness.wait_until(lambda: answers(made), what="the bus to listen")
     yield made
     made.stop()
 

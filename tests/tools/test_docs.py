@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 
+import harness
 import pytest
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -125,6 +126,14 @@ def test_page_tells_every_exit_status(manual):
     section = manual.split("EXIT STATUS")[1].split("ENVIRONMENT")[0]
     for status in statuses:
         assert re.search(rf"^ +{status}\b", section, re.MULTILINE), status
+
+
+def test_page_of_the_service_tells_every_option():
+    known = set(re.findall(r"  (--[a-z-]+)", help_of(harness.find_binary("storaged"))))
+    assert len(known) >= 5
+    page = read(f"{SOURCE}/docs/storaged.8").replace("\\-", "-")
+    for option in known:
+        assert re.search(re.escape(option) + r"\b", page), option
 
 
 def bash_completions(line, path):
