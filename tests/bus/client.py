@@ -196,7 +196,9 @@ class Service:
 
     def call(self, path, interface, method, signature="()", args=(), timeout=30, flags=0, fds=None, want_fds=False):
         """The out-arguments: alone, as a tuple, or with the descriptors as (arguments, [fd, …])."""
-        fd_list = Gio.UnixFDList.new_from_array(fds) if fds else None
+        fd_list = Gio.UnixFDList() if fds else None
+        for fd in fds or []:
+            fd_list.append(fd)
         reply, out = self.connection.call_with_unix_fd_list_sync(
             BUS_NAME, path, full_name(interface), method, pack(signature, args), None, Gio.DBusCallFlags(flags),
             int(timeout * SLOWNESS * 1000), fd_list, None)
@@ -209,6 +211,10 @@ class Service:
         self.connection.call(BUS_NAME, path, full_name(interface), method, pack(signature, args), None,
                              Gio.DBusCallFlags(flags), int(timeout * SLOWNESS * 1000), None, pending.finish)
         return pending
+
+    def pool_names(self, **options):
+        """The pools, but for the one that comes with the package."""
+        return [row[1] for row in self.manager.ListPools(options) if row[1] != "default"]
 
     def objects(self, path=ROOT):
         return self.call(path, OBJECT_MANAGER, "GetManagedObjects", timeout=60)

@@ -287,7 +287,7 @@ class Daemon:
     def __init__(self, bus, base, *args, uid=0):
         self.bus = bus
         self.base = base
-        self.args = args
+        self.args = args if "--idle-timeout" in args else (*args, "--idle-timeout", "600")
         self.uid = uid
         os.chown(base, uid, uid)
         self.process = None

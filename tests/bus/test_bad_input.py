@@ -32,7 +32,7 @@ def test_bad_volume_names(service, pool, folder, name):
 def test_bad_pool_names(daemon, service, folder, name):
     with refused("InvalidName"):
         service.manager.DefinePool(name, "dir", {"target-path": folder}, {})
-    assert service.manager.ListPools() == []
+    assert service.pool_names() == []
     assert [f for _, _, files in os.walk(daemon.config_dir) for f in files if f.endswith(".xml")] == []
 
 
@@ -101,7 +101,7 @@ def test_bad_xml(service, text):
         service.manager.DefinePoolFromXML(text)
     assert "root:" not in refusal.text
     assert time.monotonic() - start < 2 * SLOWNESS
-    assert service.manager.ListPools() == []
+    assert service.pool_names() == []
 
 
 def test_external_dtd_is_not_fetched(service):

@@ -174,7 +174,7 @@ def test_instance_id_differs_after_a_restart(world, daemon, service):
 
 def test_unknown_objects(service, pool):
     from client import refused  # pylint: disable=import-outside-toplevel
-    for path in (ROOT + "/pool/00000000-0000-4000-8000-000000000000", ROOT + "/job/999999",
+    for path in (ROOT + "/pool/00000000_0000_4000_8000_000000000000", ROOT + "/job/999999",
                  pool.get("Volumes") + "/nothing", ROOT + "/else"):
         with refused("UnknownObject", "UnknownMethod", "UnknownInterface"):
             service.call(path, "org.freedesktop.DBus.Properties", "GetAll", "(s)", (full_name("Pool"),))

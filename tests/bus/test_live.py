@@ -152,6 +152,7 @@ def test_own_changes_are_told_once(service, pool):
 def test_idle_pool_is_silent(service, pool):
     service.make_volume(pool, "v")
     log = service.log()
+    log.clear()
     log.settle(1.5)
     changed = [s for s in log.select("PropertiesChanged") if s.path != pool.path]
     assert changed == [], changed

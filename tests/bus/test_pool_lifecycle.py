@@ -20,10 +20,6 @@ POOL_XML = """<pool type='dir'>
 """
 
 
-def names(service):
-    return [row[1] for row in service.manager.ListPools()]
-
-
 def definition_file(daemon, name):
     return f"{daemon.config_dir}/pools/{name}.xml"
 
@@ -86,7 +82,7 @@ def test_dry_run_changes_nothing(daemon, service, folder):
     log = service.log()
     service.manager.DefinePool("dry", "dir", {"target-path": folder + "/new"},
                                {"dry-run": True, "build": True, "start": True, "autostart": True})
-    assert names(service) == [] and not os.path.exists(folder + "/new")
+    assert service.pool_names() == [] and not os.path.exists(folder + "/new")
     assert not os.path.exists(definition_file(daemon, "dry"))
     log.settle()
     assert log.select("InterfacesAdded") == []
@@ -113,14 +109,14 @@ def test_transient(daemon, service, folder):
         pool.SetAutostart(True)
     pool.Stop()
     log.wait_removed(pool.path)
-    assert names(service) == []
+    assert service.pool_names() == []
 
 
 def test_transient_autostart_is_refused(service, folder):
     with refused("InvalidArgument"):
         service.manager.DefinePool("t", "dir", {"target-path": folder},
                                    {"transient": True, "start": True, "autostart": True})
-    assert names(service) == []
+    assert service.pool_names() == []
 
 
 def test_start_and_stop(service, folder):
@@ -160,7 +156,7 @@ def test_active_pool_refuses_what_needs_peace(service, pool, folder):
     for call in (pool.Build, pool.Delete, pool.Undefine):
         with refused("Active"):
             call()
-    assert os.path.isdir(folder) and names(service) == ["p"]
+    assert os.path.isdir(folder) and service.pool_names() == ["p"]
 
 
 def test_start_without_folder(service, folder):
@@ -213,7 +209,7 @@ def test_delete_removes_an_empty_folder(service, folder):
     pool = service.make_pool("p", folder + "/leaf", start=False, build=True)
     pool.Delete()
     assert not os.path.exists(folder + "/leaf") and os.path.isdir(folder)
-    assert names(service) == ["p"]
+    assert service.pool_names() == ["p"]
 
 
 def test_delete_refuses_a_full_folder(service, folder):
@@ -233,7 +229,7 @@ def test_undefine(daemon, service, folder):
     log.wait_removed(pool.path)
     assert not os.path.lexists(definition_file(daemon, "p"))
     assert not os.path.lexists(f"{daemon.config_dir}/autostart/p.xml")
-    assert names(service) == [] and os.path.isdir(folder)
+    assert service.pool_names() == [] and os.path.isdir(folder)
     with refused("UnknownObject", "UnknownMethod", "UnknownInterface"):
         pool.Start()
 
@@ -346,15 +342,15 @@ def test_lookups(service, folder, world):
 def test_list_pools(service, world):
     pools = {name: service.make_pool(name, world.folder(), start=name != "b") for name in ("c", "a", "b")}
     rows = service.manager.ListPools()
-    assert [row[1] for row in rows] == ["a", "b", "c"]
+    assert service.pool_names() == ["a", "b", "c"] and [row[1] for row in rows] == sorted(row[1] for row in rows)
     by_name = {row[1]: row for row in rows}
     for name, pool in pools.items():
         got = pool.all()
         assert by_name[name][:10] == (pool.path, name, "dir", got["State"], got["Health"], got["Autostart"],
                                       got["Persistent"], got["Capacity"], got["Allocation"], got["Available"])
-    assert [row[1] for row in service.manager.ListPools({"state": "active"})] == ["a", "c"]
-    assert [row[1] for row in service.manager.ListPools({"type": "dir"})] == ["a", "b", "c"]
-    assert service.manager.ListPools({"type": "netfs"}) == []
+    assert service.pool_names(state="active") == ["a", "c"]
+    assert service.pool_names(type="dir") == ["a", "b", "c"]
+    assert service.pool_names(type="netfs") == []
     with refused("InvalidArgument"):
         service.manager.ListPools({"colour": "green"})
 
@@ -365,7 +361,7 @@ def test_conflicts_name_the_other_pool(service, folder):
         with refused("Conflict") as refusal:
             service.manager.DefinePool("second", "dir", {"target-path": target}, {})
         assert "first" in refusal.text
-    assert names(service) == ["first"]
+    assert service.pool_names() == ["first"]
 
 
 def test_update_into_a_conflict(service, folder, world):
@@ -387,7 +383,7 @@ def test_same_name_or_uuid(service, folder, world):
     assert "p" in refusal.text
     with refused("Exists", "Conflict"):
         service.manager.DefinePoolFromXML(POOL_XML.format(name="p", uuid=uuid.uuid4(), path=free), {})
-    assert names(service) == ["p"] and pool.get("TargetPath") == folder
+    assert service.pool_names() == ["p"] and pool.get("TargetPath") == folder
 
 
 @pytest.mark.parametrize("method,args", [
@@ -413,7 +409,7 @@ def test_unknown_options_of_the_manager(service, folder):
     assert "shape" in refusal.text
     with refused("InvalidArgument"):
         service.manager.DefinePool("n", "dir", {"target-path": folder}, {"start": "yes"})
-    assert names(service) == []
+    assert service.pool_names() == []
 
 
 def test_bad_definitions(service, folder):
@@ -427,7 +423,7 @@ def test_bad_definitions(service, folder):
             manager.DefinePool("n", "dir", {"target-path": path}, {})
     with refused("InvalidArgument"):
         manager.DefinePool("n", "dir", {"target-path": folder, "mode": 0o7777}, {})
-    assert names(service) == []
+    assert service.pool_names() == []
 
 
 def test_types_without_backend(service):
@@ -443,7 +439,7 @@ def test_failed_start_undoes_the_rest(daemon, service, folder):
     with refused("NotFound", "Inaccessible"):
         service.manager.DefinePool("p", "dir", {"target-path": folder + "/missing"},
                                    {"start": True, "autostart": True})
-    assert names(service) == []
+    assert service.pool_names() == []
     assert not os.path.exists(definition_file(daemon, "p"))
     assert not os.path.lexists(f"{daemon.config_dir}/autostart/p.xml")
     log.settle()
@@ -457,7 +453,7 @@ def test_failed_build_undoes_the_rest(daemon, service, folder):
     with refused("NotFound", "Exists", "Failed", "InvalidArgument"):
         service.manager.DefinePool("p", "dir", {"target-path": folder + "/file/leaf"},
                                    {"build": True, "start": True})
-    assert names(service) == [] and not os.path.exists(definition_file(daemon, "p"))
+    assert service.pool_names() == [] and not os.path.exists(definition_file(daemon, "p"))
 
 
 def test_pool_xml_validates(service, folder, tmp_path):

@@ -243,7 +243,7 @@ def test_state_is_locked(world, daemon, service):
     argv = daemon.command()
     env = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=other.address)
     result = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30, check=False)
-    assert result.returncode != 0 and "lock" in result.stderr.lower()
+    assert result.returncode != 0 and "another" in result.stderr.lower()
     service.manager.ListPools()
 
 
@@ -277,14 +277,18 @@ def test_definitions_on_a_full_disk(world, daemon, service, folder):
     daemon.config_dir = small + "/etc"
     daemon.start()
     service = world.client(daemon)
-    with open(small + "/ballast", "wb") as f:
-        try:
-            while f.write(b"x" * 4096):
-                f.flush()
-        except OSError:
+    ballast = os.open(small + "/ballast", os.O_CREAT | os.O_WRONLY)
+    try:
+        while os.write(ballast, b"x" * 4096):
             pass
+    except OSError:
+        os.close(ballast)
     with refused("NoSpace", "Failed"):
         service.manager.DefinePool("q", "dir", {"target-path": world.folder()})
+    leaf = world.folder() + "/leaf"
+    with refused("NoSpace", "Failed"):
+        service.manager.DefinePool("q", "dir", {"target-path": leaf}, {"build": True, "start": True})
+    assert not os.path.exists(leaf), "what was built is undone"
     with refused("NoSpace", "Failed"):
         service.pool(pool.path).Update({"target-path": world.folder()})
     assert pools(service) == {"p": "inactive"} and service.pool(pool.path).get("TargetPath") == folder
