@@ -60,12 +60,12 @@ ExitStatus report_status(const char *name, int r)
 
 static const char *hint(const Context *c, const char *name, ExitStatus status)
 {
-        if (status == STATUS_UNREACHABLE)
+        if (streq(name, SD_BUS_ERROR_NO_SERVER) || streq(name, SD_BUS_ERROR_SERVICE_UNKNOWN))
                 return c->user ? "is a session bus running, and on it the service ('storaged --user')?"
                                : "is the service installed? Use --user for the one of your session.";
         if (status != STATUS_ACCESS_DENIED)
                 return NULL;
-        return streq(strempty(name), SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED)
+        return streq(name, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED)
                        ? "run it in a terminal without --no-ask-password, or as root."
                        : "run it as root, or ask for a polkit rule that allows it.";
 }
@@ -87,7 +87,7 @@ int report(const Context *c, const sd_bus_error *error, int r)
 {
         const char *name = error ? error->name : NULL;
         ExitStatus status = report_status(name, r);
-        const char *advice = hint(c, name, status);
+        const char *advice = hint(c, strempty(name), status);
 
         if (streq(strempty(name), SD_BUS_ERROR_SERVICE_UNKNOWN))
                 print_line("storagectl",

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Fixtures: a private session bus with the real service on it, and storagectl to talk to it.
+"""Fixtures: a private bus with the real service on it, and storagectl to talk to it.
 
-Nothing here needs root. The service ends with the test, and everything it kept is below a folder of the test.
+The service ends with the test, and everything it kept is below a folder of the test.
 """
 
 import json
@@ -86,21 +86,26 @@ def fresh(tmp_path, name):
     return str(path)
 
 
-def answers(bus):
-    try:
-        return bus.connect()
-    except harness.GLib.Error:
-        return None
+def running_bus(folder, kind):
+    """A bus that listens; to be used as a fixture."""
+    made = harness.Bus(folder, kind)
+    made.start()
+
+    def listens():
+        try:
+            return made.connect()
+        except harness.GLib.Error:
+            return None
+
+    harness.wait_until(listens, what="the bus to listen")
+    yield made
+    made.stop()
 
 
 @pytest.fixture
 def bus(tmp_path):
     """A session bus without any service."""
-    made = harness.Bus(fresh(tmp_path, "bus"), "session")
-    made.start()
-    harness.wait_until(lambda: answers(made), what="the bus to listen")
-    yield made
-    made.stop()
+    yield from running_bus(fresh(tmp_path, "bus"), "session")
 
 
 @pytest.fixture
