@@ -205,14 +205,46 @@ static int keep(Look *l, ScanEntry *e)
         return 0;
 }
 
+/*
+ * A ploop image is a folder of these two files. root.hds in *ret_stx, open; or negative errno if it is none.
+ */
+static int open_ploop(Look *l, const char *name, struct statx *ret_stx)
+{
+        _cleanup_close_ int folder_fd = -EBADF, fd = -EBADF;
+
+        folder_fd = openat(l->dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (folder_fd < 0 || faccessat(folder_fd, "DiskDescriptor.xml", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        fd = file_open_quietly(folder_fd, "root.hds");
+        if (fd < 0)
+                return fd;
+        if (statx(fd, "", AT_EMPTY_PATH, FILE_STATX_MASK, ret_stx) < 0)
+                return -errno;
+        return S_ISREG(ret_stx->stx_mode) ? TAKE_FD(fd) : -EINVAL;
+}
+
 static int look_at_folder(Look *l, ScanEntry *e, const char *name, const struct statx *stx)
 {
-        Seen s = {.ino = stx->stx_ino};
+        Seen s = {.ino = stx->stx_ino, .row.name = (char *) name};
+        _cleanup_close_ int fd = -EBADF;
+        struct statx hds;
+        int r;
 
         if (is_known(e, stx))
                 return keep(l, e);
-        file_row_set_stat(&s.row, stx);
-        file_row_set_folder(&s.row);
+        fd = open_ploop(l, name, &hds);
+        if (fd < 0) {
+                file_row_set_stat(&s.row, stx);
+                file_row_set_folder(&s.row);
+                return commit(l, e, name, &s);
+        }
+        file_row_set_stat(&s.row, &hds);
+        r = file_row_probe(fd, l->cache->folder, &hds, &s.row);
+        if (r < 0) {
+                volume_extra_free(s.row.extra);
+                return r;
+        }
+        s.row.type = VOLUME_PLOOP;
         return commit(l, e, name, &s);
 }
 

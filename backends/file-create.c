@@ -12,6 +12,7 @@
 #include "backends/file-volume.h"
 #include "backends/image-plan.h"
 #include "backends/qemu-img.h"
+#include "backends/vmdk-name.h"
 
 #define MODE_DEFAULT 0600
 /* In the pool's own worker, which does nothing else meanwhile. */
@@ -66,11 +67,16 @@ static int run_tool(BackendContext *ctx, const VolumeDef *def, const ImagePlan *
 {
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *what = NULL;
+        int r;
 
         if (qemu_img_create_argv(plan, def, QEMU_IMG_TARGET, &argv) < 0 ||
             asprintf(&what, "make volume '%s' of format %s", def->name, def->format) < 0)
                 return error_set_errno(ctx->error, ENOMEM, "Cannot make volume '%s'", def->name);
-        return qemu_img_run(ctx, argv, fd, plan->fill, usec, what);
+        r = qemu_img_run(ctx, argv, fd, plan->fill, usec, what);
+        if (r < 0 || plan->format != IMAGE_VMDK)
+                return r;
+        r = vmdk_set_extent_name(fd, def->name);
+        return r < 0 ? error_set_errno(ctx->error, r, "Cannot %s", what) : 0;
 }
 
 /* What is quick is made at once; what is long only gets its place. */

@@ -40,7 +40,6 @@ static bool made_by_tool(ImageFormat format)
         case IMAGE_QCOW2:
         case IMAGE_QED:
         case IMAGE_VDI:
-        case IMAGE_VHDX:
         case IMAGE_VMDK:
         case IMAGE_VPC:
                 return true;
@@ -187,7 +186,7 @@ static int check_makeable(BackendContext *ctx, const VolumeDef *def, ImagePlan *
         return sd_bus_error_setf(
                 ctx->error, STORAGE_ERROR_UNSUPPORTED,
                 "Volumes of format '%s' can be used but not made: raw, qcow2, qcow, qed, vdi, "
-                "vhdx, vmdk, vpc and dir can be made",
+                "vmdk, vpc and dir can be made",
                 strempty(def->format));
 }
 

@@ -143,9 +143,6 @@ static int open_bus(sd_bus **ret)
         r = sd_bus_negotiate_fds(bus, true);
         if (r < 0)
                 return r;
-        r = sd_bus_set_exit_on_disconnect(bus, true);
-        if (r < 0)
-                return r;
         r = sd_bus_start(bus);
         if (r < 0)
                 return r;
@@ -170,6 +167,10 @@ static int begin_conversation(sd_bus *bus, sd_event *event)
         }
         while (r > 0)
                 r = sd_bus_process(bus, NULL);
+        if (r < 0)
+                return r;
+        /* Before there is a loop that this could end, it would end the process on the spot, as a failure. */
+        r = sd_bus_set_exit_on_disconnect(bus, true);
         return r < 0 ? r : sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
 }
 
@@ -201,7 +202,8 @@ static int serve(const WorkerRole *role)
         if (r >= 0)
                 r = sd_event_loop(event);
         role->free(userdata);
-        return r;
+        /* That the daemon hangs up is how it ends. */
+        return r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN || r == -ESHUTDOWN ? 0 : r;
 }
 
 int main(int argc, char *argv[])

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#undef NDEBUG
+#include <assert.h>
+
+#include "backends/qemu-img.h"
+
+static void check(char **argv, const char *expected)
+{
+        _cleanup_free_ char *line = NULL;
+        size_t n;
+        FILE *f = open_memstream(&line, &n);
+        char **s;
+
+        assert(f);
+        STRV_FOREACH (s, argv)
+                fprintf(f, "%s%s", s == argv ? "" : " ", *s);
+        fclose(f);
+        if (!streq(line, expected))
+                fprintf(stderr, "expected %s\n     got %s\n", expected, line);
+        assert(streq(line, expected));
+        strv_free(argv);
+}
+
+static void check_create(const ImagePlan *plan, const VolumeDef *def, const char *expected)
+{
+        char **argv;
+
+        assert(qemu_img_create_argv(plan, def, QEMU_IMG_TARGET, &argv) == 0);
+        check(argv, expected);
+}
+
+static void test_create(void)
+{
+        VolumeDef def = {.lazy_refcounts = TRISTATE_UNSET, .extended_l2 = TRISTATE_UNSET};
+        ImagePlan plan = {.format = IMAGE_VDI, .capacity = 1048576, .preallocation = PREALLOCATION_OFF};
+
+        check_create(&plan, &def, "qemu-img create -q -f vdi /proc/self/fd/3 1048576");
+        plan.format = IMAGE_VPC;
+        check_create(&plan, &def, "qemu-img create -q -f vpc /proc/self/fd/3 1048576");
+        plan.format = IMAGE_QCOW2;
+        check_create(&plan, &def, "qemu-img create -q -f qcow2 -o compat=1.1 /proc/self/fd/3 1048576");
+        plan.preallocation = PREALLOCATION_METADATA;
+        check_create(
+                &plan, &def,
+                "qemu-img create -q -f qcow2 -o compat=1.1,preallocation=metadata /proc/self/fd/3 1048576");
+}
+
+static void test_create_with_features(void)
+{
+        char compat[] = "1.1", path[] = "base, with a comma", format[] = "raw";
+        VolumeDef def = {
+                .compat = compat,
+                .cluster_size = 131072,
+                .lazy_refcounts = TRISTATE_YES,
+                .extended_l2 = TRISTATE_NO,
+        };
+        ImagePlan plan = {
+                .format = IMAGE_QCOW2,
+                .capacity = 512,
+                .preallocation = PREALLOCATION_OFF,
+                .backing_path = path,
+                .backing_format = format,
+        };
+
+        check_create(
+                &plan, &def,
+                "qemu-img create -q -f qcow2 -u -b base, with a comma -F raw "
+                "-o compat=1.1,cluster_size=131072,lazy_refcounts=on,extended_l2=off /proc/self/fd/3 512");
+}
+
+static void test_resize(void)
+{
+        char **argv;
+
+        assert(qemu_img_resize_argv("qcow2", 4096, false, false, &argv) == 0);
+        check(argv,
+              "qemu-img resize -q json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"driver\":\"file\","
+              "\"locking\":\"auto\",\"filename\":\"/proc/self/fd/3\"}} 4096");
+        assert(qemu_img_resize_argv("qed", 4096, true, true, &argv) == 0);
+        check(argv, "qemu-img resize -q --shrink json:{\"driver\":\"qed\",\"backing\":null,\"file\":{"
+                    "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
+}
+
+int main(void)
+{
+        test_create();
+        test_create_with_features();
+        test_resize();
+        return 0;
+}
