@@ -13,8 +13,13 @@
 #define FILL_TIMEOUT_USEC (UINT64_C(7 * 24 * 3600) * USEC_PER_SEC)
 #define INTENT_MAX 4096U
 
-typedef struct DataJob {
-        Job *job; /* not owned: the job owns this through its worker's hooks */
+/* So many workers move data at once: more would only get in each other's way. */
+#define FILLING_MAX 4U
+
+struct DataJob {
+        TAILQ_ENTRY(DataJob) entry; /* in manager->waiting_to_fill, if waiting */
+        bool waiting, filling;
+        Job *job; /* not owned: it owns this */
         WorkerProcess *worker;
         char *xml, *preallocation, *token;
         int fd;
@@ -23,12 +28,39 @@ typedef struct DataJob {
         /* What the job had before, put back when the data part is over. */
         void *data;
         void (*free_data)(void *data);
-} DataJob;
+};
+
+static void start_fill(DataJob *d);
+
+/* Lets go of a place among those that fill or wait, and gives it to the next. */
+static void leave_queue(DataJob *d)
+{
+        Manager *m = d->job->manager;
+
+        if (d->waiting)
+                TAILQ_REMOVE(&m->waiting_to_fill, d, entry);
+        if (d->filling)
+                m->n_filling--;
+        d->waiting = d->filling = false;
+}
+
+static void start_waiting(Manager *m)
+{
+        DataJob *d;
+
+        while (m->n_filling < FILLING_MAX && (d = TAILQ_FIRST(&m->waiting_to_fill))) {
+                leave_queue(d);
+                d->filling = true;
+                m->n_filling++;
+                start_fill(d);
+        }
+}
 
 static void data_job_free(void *p)
 {
         DataJob *d = p;
 
+        leave_queue(d);
         worker_process_free(d->worker);
         safe_close(d->fd);
         free(d->xml);
@@ -42,11 +74,14 @@ static void data_job_free(void *p)
 
 static void end_fill(DataJob *d, const sd_bus_error *error)
 {
-        Job *job = d->job;
+        Job *job = job_ref(d->job);
 
         d->fd = safe_close(d->fd);
+        leave_queue(d);
         job->cancel = NULL;
         job->next(job, error);
+        start_waiting(job->manager);
+        job_unref(job);
 }
 
 static void on_signal(WorkerProcess *w, sd_bus_message *m, void *userdata)
@@ -101,34 +136,45 @@ static void cancel_fill(Job *job)
 {
         DataJob *d = job->data;
 
-        if (d->worker)
+        if (d->worker) {
                 worker_process_cancel(d->worker);
-        else
-                (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
+                return;
+        }
+        (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
+        if (d->waiting)
+                end_fill(d, &d->outcome);
 }
 
-static void intent_written(const sd_bus_error *error, void *userdata)
+static void start_fill(DataJob *d)
 {
-        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
-        DataJob *d = userdata;
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         const WorkerHooks hooks = {.signal = on_signal, .gone = on_gone, .userdata = d};
         int r;
 
-        if (error || sd_bus_error_is_set(&d->outcome)) {
-                end_fill(d, error ? error : &d->outcome);
-                return;
-        }
         r = worker_process_new(d->job->manager->event, d->job->manager->options.worker_path, "data",
-                               "the worker of this job", &hooks, &d->worker, &bad);
+                               "the worker of this job", &hooks, &d->worker, &error);
         if (r >= 0)
                 r = send_fill(d);
         if (r >= 0)
                 return;
         d->worker = worker_process_free(d->worker);
-        if (!sd_bus_error_is_set(&bad))
-                (void) error_set_errno(&bad, r, "Cannot start a worker for volume '%s'",
+        if (!sd_bus_error_is_set(&error))
+                (void) error_set_errno(&error, r, "Cannot start a worker for volume '%s'",
                                        d->job->volume_name);
-        end_fill(d, &bad);
+        end_fill(d, &error);
+}
+
+static void intent_written(const sd_bus_error *error, void *userdata)
+{
+        DataJob *d = userdata;
+
+        if (error || sd_bus_error_is_set(&d->outcome)) {
+                end_fill(d, error ? error : &d->outcome);
+                return;
+        }
+        d->waiting = true;
+        TAILQ_INSERT_TAIL(&d->job->manager->waiting_to_fill, d, entry);
+        start_waiting(d->job->manager);
 }
 
 static char *intent_name(const Job *job)

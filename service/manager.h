@@ -11,6 +11,7 @@
 
 typedef struct Job Job;
 typedef struct Store Store;
+typedef struct DataJob DataJob;
 
 #define POOLS_MAX 1024U
 
@@ -64,6 +65,8 @@ struct Manager {
         TAILQ_HEAD(, Job) jobs; /* also those that are over and kept */
         unsigned n_running;
         uint64_t last_job;
+        TAILQ_HEAD(, DataJob) waiting_to_fill; /* data-job.c: no more than a few move data at once */
+        unsigned n_filling;
         struct OverlayTree overlays;
         sd_event_source *announce; /* sends pending changes */
         /* Called when a job ended, a pool stopped: is the service idle now? */

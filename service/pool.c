@@ -6,6 +6,7 @@
 /* Signals of one pool's volumes a slice; then the loop turns to others. About a millisecond's work. */
 #define SLICE_SIGNALS 32U
 #define SIGNAL_WINDOW_USEC (1 * USEC_PER_SEC)
+#define LISTING_RETRY_USEC (10 * USEC_PER_MSEC)
 
 static const char *const pool_state_names[] = {
         [POOL_INACTIVE] = "inactive",
@@ -262,6 +263,10 @@ bool pool_announce_slice(Pool *pool, uint64_t *ret_delay)
 {
         uint64_t now = now_monotonic();
 
+        *ret_delay = LISTING_RETRY_USEC;
+        /* How much a listing changes is known at its end, and so whether it is told one by one. */
+        if (pool->current && streq(pool->current->verb, "Refresh"))
+                return true;
         *ret_delay = 0;
         if (pool->reset_needed || pool->n_dirty > VOLUME_SIGNALS_MAX)
                 send_reset(pool);
@@ -270,9 +275,12 @@ bool pool_announce_slice(Pool *pool, uint64_t *ret_delay)
                 pool->signals_sent = 0;
         }
         /* A flood that comes in small portions is a flood too: held back, it becomes one VolumesReset. */
-        if (pool->n_dirty > 0 && pool->signals_sent >= VOLUME_SIGNALS_MAX && !pool->flushing) {
-                *ret_delay = pool->signals_since + SIGNAL_WINDOW_USEC - now;
-                return true;
+        if (pool->n_dirty > 0 && pool->signals_sent >= VOLUME_SIGNALS_MAX) {
+                if (!pool->flushing) {
+                        *ret_delay = pool->signals_since + SIGNAL_WINDOW_USEC - now;
+                        return true;
+                }
+                send_reset(pool);
         }
         for (unsigned i = 0; i < SLICE_SIGNALS && pool->n_dirty > 0; i++) {
                 send_one(pool);

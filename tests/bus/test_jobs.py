@@ -136,9 +136,11 @@ def test_wait_over(service, pool, folder):
 
 
 def test_work_done_within_wait_has_no_job(service, pool):
+    log = service.log()
     path, job = pool.CreateVolume("v", MIB, {"wait": 30_000_000})
     assert job == "/" and path != "/"
-    assert [p for p in service.objects() if "/job/" in p] == []
+    log.settle()
+    assert [s for s in log.select("InterfacesAdded") if "/job/" in s.args[0]] == []
 
 
 def test_same_name_meanwhile(service, pool, folder):
@@ -215,8 +217,8 @@ def test_killed_data_worker(daemon, service, pool, folder):
 
 def test_job_limits_of_one_user(service, pool, folder):
     """Queues are finite; who is told so can come back later."""
-    pendings = [pool.start("CreateVolume", f"b{i}", 32 * MIB, {"preallocation": "full", "wait": 0})
-                for i in range(300)]
+    pendings = [pool.start("CreateVolume", f"b{i}", 8 * MIB, {"preallocation": "full", "wait": 0})
+                for i in range(700)]
     jobs, errors = [], []
     for pending in pendings:
         try:
@@ -225,15 +227,16 @@ def test_job_limits_of_one_user(service, pool, folder):
             errors.append(str(error))
     assert jobs
     assert all("LimitsExceeded" in e or ".Busy" in e for e in errors), errors[:3]
-    assert errors, "300 jobs at once are more than one user may have"
+    assert errors, "700 jobs at once are more than one user may have"
     for job in jobs:
         try:
             service.job(job).Cancel()
         except Exception as error:  # pylint: disable=broad-except
             assert "org.example.Storage1.Error" in str(error) or "UnknownObject" in str(error), error
-    for job in jobs:
-        service.wait_job(job, 120)
-    wait_empty(folder, 30)
+    ended = [service.wait_job(job, 120) for job in jobs]
+    whole = {f"b{i}" for i in range(700)} & set(os.listdir(folder))
+    assert len(whole) == sum(e["State"] == "succeeded" for e in ended)
+    wait_until(lambda: set(os.listdir(folder)) == whole, 30, "nothing half made")
 
 
 def test_jobs_end_with_the_service(daemon, service, world, pool, folder):
