@@ -183,6 +183,47 @@ static void test_equality(void)
         }
 }
 
+/* Every string is compared, and copied for good. */
+static void test_strings(void)
+{
+        static const size_t strings[] = {
+                offsetof(PoolDef, name),
+                offsetof(PoolDef, uuid),
+                offsetof(PoolDef, source.dir),
+                offsetof(PoolDef, source.name),
+                offsetof(PoolDef, source.format),
+                offsetof(PoolDef, source.protocol_version),
+                offsetof(PoolDef, source.vendor),
+                offsetof(PoolDef, source.product),
+                offsetof(PoolDef, source.initiator_iqn),
+                offsetof(PoolDef, source.auth.username),
+                offsetof(PoolDef, source.auth.secret_uuid),
+                offsetof(PoolDef, source.auth.secret_usage),
+                offsetof(PoolDef, source.adapter.name),
+                offsetof(PoolDef, source.adapter.parent),
+                offsetof(PoolDef, source.adapter.parent_wwnn),
+                offsetof(PoolDef, source.adapter.parent_wwpn),
+                offsetof(PoolDef, source.adapter.parent_fabric_wwn),
+                offsetof(PoolDef, source.adapter.wwnn),
+                offsetof(PoolDef, source.adapter.wwpn),
+                offsetof(PoolDef, target_path),
+                offsetof(PoolDef, permissions.label),
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
+                _cleanup_(pool_def_freep) PoolDef *a = pool_def_new(POOL_DIR), *b = pool_def_new(POOL_DIR),
+                                                  *c = NULL;
+                char **in_a = (char **) ((char *) a + strings[i]),
+                     **in_b = (char **) ((char *) b + strings[i]);
+
+                assert(free_and_strdup(in_a, "a") == 0 && free_and_strdup(in_b, "b") == 0);
+                assert(!pool_def_equal(a, b));
+                assert(pool_def_copy(a, &c) == 0);
+                assert(*(char **) ((char *) c + strings[i]) != *in_a);
+                assert(pool_def_equal(a, c));
+        }
+}
+
 static void test_equality_of_uuids(void)
 {
         _cleanup_(pool_def_freep) PoolDef *a = NULL, *b = NULL, *c = NULL;
@@ -234,6 +275,7 @@ int main(void)
         test_uuids();
         test_names();
         test_equality();
+        test_strings();
         test_equality_of_uuids();
         test_no_error_wanted();
         test_error_codes();

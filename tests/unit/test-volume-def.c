@@ -127,6 +127,37 @@ static void test_defaults(void)
         assert(folder->type == VOLUME_DIR);
 }
 
+/* Every string is copied for good. */
+static void test_copied_strings(void)
+{
+        static const size_t strings[] = {
+                offsetof(VolumeDef, name),
+                offsetof(VolumeDef, key),
+                offsetof(VolumeDef, target_path),
+                offsetof(VolumeDef, format),
+                offsetof(VolumeDef, permissions.label),
+                offsetof(VolumeDef, encryption.cipher_name),
+                offsetof(VolumeDef, encryption.cipher_mode),
+                offsetof(VolumeDef, encryption.cipher_hash),
+                offsetof(VolumeDef, encryption.ivgen_name),
+                offsetof(VolumeDef, encryption.ivgen_hash),
+                offsetof(VolumeDef, compat),
+                offsetof(VolumeDef, backing_path),
+                offsetof(VolumeDef, backing_format),
+                offsetof(VolumeDef, backing_permissions.label),
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(strings); i++) {
+                _cleanup_(volume_def_freep) VolumeDef *def = volume_def_new(), *copy = NULL;
+                char **own = (char **) ((char *) def + strings[i]), **copied;
+
+                assert(free_and_strdup(own, "a") == 0);
+                assert(volume_def_copy(def, &copy) == 0);
+                copied = (char **) ((char *) copy + strings[i]);
+                assert(*copied != *own && streq(*copied, "a"));
+        }
+}
+
 static void test_sizes(void)
 {
         _cleanup_(volume_def_freep) VolumeDef *large = make("raw", (uint64_t) INT64_MAX + 1),
@@ -180,6 +211,7 @@ int main(void)
         test_options();
         test_wrong_options();
         test_defaults();
+        test_copied_strings();
         test_sizes();
         test_foreign_volumes();
         return 0;
