@@ -220,7 +220,8 @@ static int set_adapter_type(DictReader *d, PoolAdapter *a, const char *value)
         return def_invalid(d->error, "The adapter's type '%.100s' is neither scsi_host nor fc_host", value);
 }
 
-/* %n tells where the last number ended: there has to be nothing after it. sscanf() alone would take signs. */
+/* %n tells where the last number ended: there has to be nothing after it. sscanf() alone would take signs.
+ */
 static int set_adapter_address(DictReader *d, PoolAdapter *a, const char *value)
 {
         int end = -1;
