@@ -91,7 +91,8 @@ typedef struct Backend {
         const char *const *tools;
 
         int (*check)(BackendContext *ctx, bool *ret_active);
-        int (*build)(BackendContext *ctx, const BuildOptions *options);
+        /* *ret_made: the storage was not there before, so delete undoes this without harm to anybody. */
+        int (*build)(BackendContext *ctx, const BuildOptions *options, bool *ret_made);
         int (*start)(BackendContext *ctx);
         int (*stop)(BackendContext *ctx);
         int (*delete)(BackendContext *ctx);

@@ -54,7 +54,7 @@ static int set_up_leaf(BackendContext *ctx, int fd, bool fresh)
         return 0;
 }
 
-static int dir_build(BackendContext *ctx, const BuildOptions *options)
+static int dir_build(BackendContext *ctx, const BuildOptions *options, bool *ret_made)
 {
         const char *path = ctx->pool->target_path;
         _cleanup_close_ int fd = -EBADF;
@@ -79,6 +79,7 @@ static int dir_build(BackendContext *ctx, const BuildOptions *options)
         r = set_up_leaf(ctx, fd, fresh);
         if (r < 0 && fresh)
                 (void) rmdir(path);
+        *ret_made = r >= 0 && fresh;
         return r;
 }
 

@@ -171,6 +171,7 @@ static int method_build(sd_bus_message *m, void *userdata, sd_bus_error *error)
         PoolWorker *w = userdata;
         BackendContext ctx = context(w, error);
         int r, overwrite = false;
+        bool made = false;
 
         r = need(w, w->backend && w->backend->build, "be built", error);
         if (r < 0)
@@ -178,8 +179,8 @@ static int method_build(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = worker_read_options(m, &(WorkerOption){"overwrite", "b", &overwrite}, 1);
         if (r < 0)
                 return r;
-        r = w->backend->build(&ctx, &(BuildOptions){.overwrite = overwrite});
-        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+        r = w->backend->build(&ctx, &(BuildOptions){.overwrite = overwrite}, &made);
+        return r < 0 ? r : sd_bus_reply_method_return(m, "b", (int) made);
 }
 
 static int simple(sd_bus_message *m, PoolWorker *w, int (*verb)(BackendContext *ctx), const char *what,
@@ -442,7 +443,7 @@ static const sd_bus_vtable pool_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("SetPool", "sa{sv}", "", method_set_pool, 0),
         SD_BUS_METHOD("Check", "", "b", method_check, 0),
-        SD_BUS_METHOD("Build", "a{sv}", "", method_build, 0),
+        SD_BUS_METHOD("Build", "a{sv}", "b", method_build, 0),
         SD_BUS_METHOD("Start", "a{sv}", "", method_start, 0),
         SD_BUS_METHOD("Stop", "a{sv}", "", method_stop, 0),
         SD_BUS_METHOD("Delete", "a{sv}", "", method_delete, 0),

@@ -20,7 +20,8 @@
  * "pool": one pool, its scan cache and its watch
  *   SetPool(s xml, a{sv})              the pool's definition; first call, and again when it changes
  *   Check() → b                        is it really active (probes reality, changes nothing)?
- *   Build(a{sv})  Start(a{sv})  Stop(a{sv})  Delete(a{sv})
+ *   Build(a{sv}) → b                   made: the storage was not there before, so Delete undoes it
+ *   Start(a{sv})  Stop(a{sv})  Delete(a{sv})
  *                                      options: Build "overwrite" b
  *   Refresh()                          Rows signals, then Status, then the reply. The first Refresh of a worker
  *                                      sends every row; a later one only what differs from what was sent

@@ -45,6 +45,9 @@ static int lifecycle(sd_bus_message *m, Pool *pool, Lifecycle what, const char *
         bool flag;
         int r;
 
+        r = hold_until_scanned(b, pool, m, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
         r = read_options(m, key, &flag, &wait, error);
         if (r < 0)
                 return r;

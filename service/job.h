@@ -74,6 +74,7 @@ struct Job {
         bool result_is_volume; /* it made or found volume_name in that pool */
         char **changes;        /* Ensure: what was changed */
         bool has_changes;
+        bool built; /* its Build made storage that was not there before */
         int result_fd; /* Open: owned; -EBADF for none */
 
         /* The step that is running: asked to stop it. NULL: nothing can be stopped. */

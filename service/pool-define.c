@@ -139,14 +139,24 @@ static void define_forget(Job *job, const sd_bus_error *ignored)
                 define_forgotten(NULL, job);
 }
 
+/* The storage goes only if it was made for this definition: what was there before is somebody's. */
+static void define_unbuild(Job *job, const sd_bus_error *ignored)
+{
+        job->next = define_forget;
+        if (job->built)
+                pool_delete_steps(job);
+        else
+                define_forget(job, NULL);
+}
+
 static void define_failed(Job *job, const sd_bus_error *error)
 {
         (void) sd_bus_error_copy(&job->error, error);
-        job->next = define_forget;
+        job->next = define_unbuild;
         if (pool_is_active(job->pool))
                 pool_stop_steps(job, true);
         else
-                define_forget(job, NULL);
+                define_unbuild(job, NULL);
 }
 
 static void define_written(const sd_bus_error *error, void *userdata)

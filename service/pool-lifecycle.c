@@ -80,7 +80,21 @@ static void take_pending_def(Pool *pool)
 
 static void build_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
+        int made = false;
+
+        if (!error && sd_bus_message_read(reply, "b", &made) >= 0)
+                op->job->built = made;
         op->job->next(op->job, error);
+}
+
+static void delete_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        op->job->next(op->job, error);
+}
+
+void pool_delete_steps(Job *job)
+{
+        step(job, "Delete", fill_options, delete_done, 0);
 }
 
 void pool_build_steps(Job *job, bool overwrite)
@@ -318,7 +332,7 @@ int pool_delete(Pool *pool, uid_t uid, Job **ret, sd_bus_error *error)
                 r = begin(pool, "delete-pool", uid, ret, error);
         if (r < 0)
                 return r;
-        step(*ret, "Delete", fill_options, build_done, 0);
+        pool_delete_steps(*ret);
         return 0;
 }
 

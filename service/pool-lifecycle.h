@@ -20,6 +20,7 @@ int pool_refresh(Pool *pool, uid_t uid, Job **ret, sd_bus_error *error);
 void pool_build_steps(Job *job, bool overwrite);
 void pool_start_steps(Job *job);
 void pool_stop_steps(Job *job, bool force);
+void pool_delete_steps(Job *job);
 
 /*
  * After the daemon's start: a pool that was active is looked at. If it really is, it goes on as active and
