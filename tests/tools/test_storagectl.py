@@ -132,9 +132,10 @@ def test_whole_life_of_a_pool(tool, folder):
 
 
 def test_update_by_options_keeps_the_rest(tool, pool, folder, tmp_path):
+    tool.ok("pool", "update", pool, "--mode", "0755", "--owner", "0")
     tool.ok("pool", "update", pool, "--mode", "0700")
     definition = tool.json("pool", "show", pool)["Definition"]
-    assert definition["target-path"] == folder and definition["mode"] == 0o700
+    assert definition["target-path"] == folder and definition["mode"] == 0o700 and definition["owner"] == 0
     assert tool.json("pool", "show", pool)["UpdatePending"] is True
     other = tmp_path / "other"
     file = tmp_path / "pool.xml"
