@@ -5,6 +5,8 @@ import pwd
 
 from gi.repository import Gio, GLib
 
+from harness import bus_call
+
 POLKIT = "org.freedesktop.PolicyKit1"
 XML = f"""<node><interface name='{POLKIT}.Authority'>
 <method name='CheckAuthorization'><arg type='(sa{{sv}})' direction='in'/><arg type='s' direction='in'/>
@@ -37,10 +39,9 @@ class FakePolkit:
         self.questions = []
         self.cancelled = []
         interface = Gio.DBusNodeInfo.new_for_xml(XML).interfaces[0]
-        self.connection.register_object(f"/{POLKIT.replace('.', '/')}/Authority", interface, self._called, None, None)
-        result = self.connection.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                           "RequestName", GLib.Variant("(su)", (POLKIT, 4)), None, 0, 10000, None)
-        assert result.unpack() == (1,)
+        path = f"/{POLKIT.replace('.', '/')}/Authority"
+        self.connection.register_object(path, interface, self._called, None, None)
+        assert bus_call(self.connection, "RequestName", "(su)", POLKIT, 4) == (1,)
 
     def _called(self, _connection, _sender, _path, _interface, method, args, invocation):
         if method == "CheckAuthorization":

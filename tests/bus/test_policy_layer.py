@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The policy layer alone: a small service (tests/unit/policy-driver.c), the real polkit or one that obeys the test."""
+"""The policy layer alone: a small service (tests/unit/policy-driver.c), polkit or one that obeys us."""
 
 import glob
 import os
@@ -113,8 +113,8 @@ def test_real_polkit(drivers):
     with refused("AccessDenied") as refusal:
         driver.guarded(one_pool, action="org.example.storage1.nonsense").wait()
     assert "nonsense" in refusal.text
-    twice = [one_pool.start(PATH, TEST, "Twice", "(sassas)", (REFRESH, ["pool", "mine"], STOP, ["pool", pool]))
-             for pool in ("mine", "other")]
+    twice = [one_pool.start(PATH, TEST, "Twice", "(sassas)", (REFRESH, ["pool", "mine"], STOP, ["pool", p]))
+             for p in ("mine", "other")]
     twice[0].wait()
     with refused("AccessDenied"):
         twice[1].wait()
@@ -307,7 +307,7 @@ def known(client):
 
 
 def test_limits_of_a_user(driver, polkit):
-    """A user's calls are asked about a few at a time, in order; too many are refused; others do not notice."""
+    """A user's calls are asked about a few at a time, in order; too many are refused; others are fine."""
     greedy, other = known(driver.client(NOBODY)), driver.client(ONE_POOL)
     calls = [driver.guarded(greedy, "pool", str(i)) for i in range(100)]
     iterate_until(lambda: sum(c.done for c in calls) == 100 - CALLS_PER_USER, what="refusals")

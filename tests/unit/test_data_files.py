@@ -14,13 +14,13 @@ SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file_
 UNIT = f'{SOURCE}/data/systemd/storaged.service.in'
 TMPFILES = f'{SOURCE}/data/tmpfiles/storaged.conf.in'
 
-# Each gives a service its own mount namespace, in which the host does not see what it mounts; ProtectClock= takes
-# the block devices away.
+# Each gives a service its own mount namespace, in which the host does not see what it mounts; ProtectClock=
+# takes the block devices away.
 FORBIDDEN = {
     'BindPaths', 'BindReadOnlyPaths', 'DynamicUser', 'ExecPaths', 'ExtensionImages', 'InaccessiblePaths',
     'LogNamespace', 'MountAPIVFS', 'MountFlags', 'MountImages', 'NetworkNamespacePath', 'NoExecPaths',
-    'PrivateDevices', 'PrivateIPC', 'PrivateMounts', 'PrivateNetwork', 'PrivateTmp', 'PrivateUsers', 'ProcSubset',
-    'ProtectClock', 'ProtectControlGroups', 'ProtectHome', 'ProtectHostname', 'ProtectKernelLogs',
+    'PrivateDevices', 'PrivateIPC', 'PrivateMounts', 'PrivateNetwork', 'PrivateTmp', 'PrivateUsers',
+    'ProcSubset', 'ProtectClock', 'ProtectControlGroups', 'ProtectHome', 'ProtectHostname', 'ProtectKernelLogs',
     'ProtectKernelModules', 'ProtectKernelTunables', 'ProtectProc', 'ProtectSystem', 'ReadOnlyPaths',
     'ReadWritePaths', 'RootDirectory', 'RootImage', 'TemporaryFileSystem', 'LoadCredential', 'SetCredential',
 }
@@ -57,15 +57,16 @@ def test_systemd_takes_the_unit(tmp_path):
     binary.chmod(0o755)
     path = tmp_path / 'storaged.service'
     path.write_text(configured(UNIT, libexecdir=str(tmp_path)))
-    p = subprocess.run(['systemd-analyze', 'verify', '--man=no', path], capture_output=True, text=True, timeout=60,
-                       check=False)
+    p = subprocess.run(['systemd-analyze', 'verify', '--man=no', path], capture_output=True, text=True,
+                       timeout=60, check=False)
     said = [line for line in p.stderr.splitlines() if 'storaged.service' in line]
     assert p.returncode == 0 and not said, p.stderr
 
 
 def test_activation_starts_what_the_unit_is_called():
     for path, lines in ((f'{SOURCE}/data/dbus-1/org.example.Storage1.service.in',
-                         ['Exec=/x/storaged', 'User=root', 'SystemdService=dbus-org.example.Storage1.service']),
+                         ['Exec=/x/storaged', 'User=root',
+                          'SystemdService=dbus-org.example.Storage1.service']),
                         (f'{SOURCE}/data/dbus-1/session/org.example.Storage1.service.in',
                          ['Exec=/x/storaged --user'])):
         text = configured(path, libexecdir='/x').splitlines()

@@ -60,7 +60,8 @@ def test_defaults():
         assert set(defaults.values()) <= DECISIONS, name
         # From afar nothing is free, and nobody's password but an administrator's counts.
         assert defaults['allow_any'] == defaults['allow_inactive'] == 'auth_admin', name
-    active = {name.removeprefix(PREFIX): a.find('defaults/allow_active').text for name, a in actions().items()}
+    active = {name.removeprefix(PREFIX): action.find('defaults/allow_active').text
+              for name, action in actions().items()}
     for name in ('build-pool', 'delete-pool', 'wipe-volume', 'manage-secrets'):
         assert active[name] == 'auth_admin', 'asked about each time'
     assert [name for name, decision in active.items() if decision == 'yes'] == ['refresh-pool']
