@@ -214,19 +214,23 @@ static void policy_sweep_soon(Policy *policy)
         (void) sd_event_source_set_priority(policy->sweep, SD_EVENT_PRIORITY_IMPORTANT);
 }
 
+static void policy_take_up(Policy *policy, const sd_bus_message *m)
+{
+        Call *call = call_find(policy, m);
+
+        if (!call || call->state != CALL_ANSWERED)
+                return;
+        call_set_state(call, CALL_TAKEN_UP);
+        policy_sweep_soon(policy);
+}
+
 /*
  * Sees every message before its handler does. The second pass may never reach a handler (the object may be
  * gone by then), or the handler may not get as far as the check, so this is where its end is known from.
  */
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        Policy *policy = userdata;
-        Call *call = call_find(policy, m);
-
-        if (call && call->state == CALL_ANSWERED) {
-                call_set_state(call, CALL_TAKEN_UP);
-                policy_sweep_soon(policy);
-        }
+        policy_take_up(userdata, m);
         return 0;
 }
 
@@ -288,6 +292,8 @@ int policy_caller(Policy *policy, sd_bus_message *m, uid_t *ret_uid, sd_bus_erro
 {
         int r;
 
+        /* A filter of the service asks this before ours has seen the message, and may keep it from us. */
+        policy_take_up(policy, m);
         r = callers_lookup(policy->callers, m, !policy->session, ret_uid, error);
         if (r == 0 && policy->session) {
                 *ret_uid = getuid();

@@ -47,7 +47,7 @@ int policy_caller(Policy *policy, sd_bus_message *m, uid_t *ret_uid, sd_bus_erro
 
 /*
  * May the sender of m do action (POLICY_ACTION_PREFIX and one of the names in the .policy file)? details:
- * key, value, …, NULL: what rules files can look up (pool, type, volume, capacity, user's wish). 1: yes. 0:
+ * key, value, …, NULL: what rules files can look up (pool, type, volume, capacity, force, wish). 1: yes. 0:
  * asked; the handler returns 1 at once and is called again. Negative: no (AccessDenied,
  * InteractiveAuthorizationRequired), or too many calls pending (LimitsExceeded). The answer holds for this
  * message, this action and these details only: if the second pass asks for another action, or with other

@@ -269,14 +269,16 @@ def test_caller_leaves_as_the_answer_comes(driver, polkit):
     driver.wait_counts(callers=0, pending=0)
 
 
-def test_object_goes_while_polkit_thinks(driver, polkit):
-    """The second pass never reaches a handler."""
+@pytest.mark.parametrize("how,names", [("Hide", ("UnknownObject", "UnknownMethod", "UnknownInterface")),
+                                       ("Eat", ("Inaccessible",))])
+def test_second_pass_never_reaches_a_handler(driver, polkit, how, names):
+    """The object is gone by then, or a filter stops the call."""
     user = driver.client(NOBODY)
     call = driver.guarded(user, path=HIDDEN)
     question = asked(polkit)
-    iterate_until(lambda hide=driver.watcher.start(PATH, TEST, "Hide"): hide.done)
+    iterate_until(lambda hide=driver.watcher.start(PATH, TEST, how): hide.done)
     question.answer(True)
-    with refused("UnknownObject", "UnknownMethod", "UnknownInterface"):
+    with refused(*names):
         call.wait()
     driver.wait_counts(pending=0, callers=1)
 

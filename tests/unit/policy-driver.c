@@ -18,6 +18,7 @@ typedef struct Driver {
         sd_bus *bus;
         Policy *policy;
         sd_bus_slot *hidden;
+        bool eat;
         uint32_t passes, changes;
 } Driver;
 
@@ -132,6 +133,28 @@ static int method_hide(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return sd_bus_reply_method_return(m, "");
 }
 
+/* Eat(): calls to PATH_HIDDEN are refused from now on, before any handler sees them. */
+static int method_eat(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        Driver *d = userdata;
+
+        d->eat = true;
+        return sd_bus_reply_method_return(m, "");
+}
+
+/* As a service does that asks for the caller of each message: it comes before the policy's own filter. */
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        Driver *d = userdata;
+        uid_t uid;
+
+        if (!d->eat || !streq_ptr(sd_bus_message_get_path(m), PATH_HIDDEN))
+                return 0;
+        if (policy_caller(d->policy, m, &uid, NULL) != 0)
+                (void) sd_bus_reply_method_errorf(m, STORAGE_ERROR_INACCESSIBLE, "Eaten by a filter");
+        return 1;
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Guarded", "sas", "u", method_guarded, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -139,6 +162,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD("Changing", "s", "", method_changing, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Caller", "", "u", method_caller, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Counts", "", "uuuu", method_counts, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Eat", "", "", method_eat, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Hide", "", "", method_hide, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
@@ -168,6 +192,9 @@ static int run(Driver *d, bool session)
         if (r < 0)
                 return r;
         r = policy_new(d->bus, session, on_changed, d, &d->policy);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_filter(d->bus, NULL, on_message, d);
         if (r < 0)
                 return r;
         r = sd_bus_add_object_vtable(d->bus, NULL, PATH, INTERFACE, vtable, d);

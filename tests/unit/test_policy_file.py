@@ -12,7 +12,7 @@ ANNOTATION = 'org.example.Storage1.PolkitAction'
 IMPLY = 'org.freedesktop.policykit.imply'
 DECISIONS = {'no', 'yes', 'auth_self', 'auth_self_keep', 'auth_admin', 'auth_admin_keep'}
 # What calls have in their details, and so can be shown to people.
-DETAILS = {'pool', 'type', 'volume', 'capacity'}
+DETAILS = {'pool', 'type', 'volume', 'capacity', 'force', 'wish'}
 
 
 def policy():
