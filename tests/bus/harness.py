@@ -224,9 +224,15 @@ class Bus:
         with open(config, "w", encoding="utf-8") as f:
             f.write(BUS_CONFIG.format(kind=self.kind, base=self.base, policy=policy))
         self.spawn(["dbus-daemon", "--config-file=" + config, "--nofork", "--nopidfile"])
-        wait_until(lambda: os.path.exists(self.base + "/bus"), what="the bus")
+        wait_until(self._answers, what="the bus")
         if polkit:
             self.start_polkit()
+
+    def _answers(self):
+        try:
+            return self.connect().close_sync(None)
+        except GLib.Error:
+            return False
 
     def spawn(self, argv):
         env = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.address, DBUS_SESSION_BUS_ADDRESS=self.address)

@@ -98,8 +98,8 @@ def test_no_call_is_lost(world, activatable):
                 count += 1
             except Exception as error:  # pylint: disable=broad-except
                 failures.append(str(error))
-            # Just about as long as the service waits: many calls come while it is on its way out.
-            time.sleep(float(TINY) * (0.5 + (count * 7 + number) % 10 / 6))
+            # About as long as the service waits: many calls come while it is on its way out.
+            time.sleep(float(TINY) * (0.9 + (count * 7 + number) % 40 / 40))
         counts.append(count)
     caller(0)
     threads = [threading.Thread(target=caller, args=(i,)) for i in range(1, 3)]
@@ -118,7 +118,7 @@ def test_no_change_is_lost(world, activatable):
         client = world.client(activatable)
         client.manager.DefinePool(f"p{i}", "dir", {"target-path": f"/nonexistent/{i}"})
         client.connection.close_sync(None)
-        time.sleep(float(TINY) * (i % 5) / 2)
+        time.sleep(float(TINY) * (0.9 + i % 10 / 10))
     rows = world.client(activatable).manager.ListPools()
     assert len(rows) == 30
 
