@@ -52,6 +52,9 @@ BackendScan *dir_scan_free(BackendScan *scan)
         return NULL;
 }
 
+/* So many of the first passes look for what an earlier worker may have left. */
+#define LEFTOVER_PASSES 16U
+
 static int take_breath(BackendContext *ctx, BackendScan *scan)
 {
         if (scan->watch)
@@ -70,9 +73,13 @@ static int pass_entry(BackendScan *scan, Look *l, const struct dirent64 *d)
                 if (!name[1] || (name[1] == '.' && !name[2]))
                         return 0;
                 if (startswith(name, UNFINISHED_PREFIX)) {
-                        /* Somebody before this worker may have left it; later ones are our own. */
-                        if (scan->generation == 1)
-                                unfinished_reap(l->dir_fd, name);
+                        /*
+                         * Somebody before this worker may have left it, who need not be quite dead yet: a
+                         * write that is under way ends before its process does.
+                         */
+                        if (scan->generation <= LEFTOVER_PASSES && !unfinished_reap(l->dir_fd, name) &&
+                            scan->watch)
+                                dir_watch_want_all(scan->watch);
                         return 0;
                 }
         }

@@ -133,13 +133,16 @@ void unfinished_done(Unfinished *u)
         u->name[0] = 0;
 }
 
-void unfinished_reap(int dir_fd, const char *name)
+bool unfinished_reap(int dir_fd, const char *name)
 {
         _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
 
-        if (fd < 0 || fstat(fd, &st) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-                return;
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return true;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return false;
         if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
                 (void) unlinkat(dir_fd, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0);
+        return true;
 }

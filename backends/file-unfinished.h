@@ -33,5 +33,5 @@ int unfinished_publish(Unfinished *u, const char *name);
 int unfinished_publish_name(int dir_fd, const char *tmp, const char *name);
 /* Removes what has not been published, and closes it. */
 void unfinished_done(Unfinished *u);
-/* Removes a leftover, unless somebody is at work on it. */
-void unfinished_reap(int dir_fd, const char *name);
+/* Removes a leftover. False: somebody is at work on it still. */
+bool unfinished_reap(int dir_fd, const char *name);

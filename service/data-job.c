@@ -22,7 +22,8 @@ struct DataJob {
         Job *job; /* not owned: it owns this */
         WorkerProcess *worker;
         char *xml, *preallocation, *token;
-        int fd;
+        int fd; /* of the unfinished file: as long as it is open, its lock tells everybody that it is no
+                   leftover */
         sd_bus_error outcome;
         void (*published)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *);
         /* What the job had before, put back when the data part is over. */
@@ -76,7 +77,6 @@ static void end_fill(DataJob *d, const sd_bus_error *error)
 {
         Job *job = job_ref(d->job);
 
-        d->fd = safe_close(d->fd);
         leave_queue(d);
         job->cancel = NULL;
         job->next(job, error);
@@ -253,6 +253,7 @@ static void discard_done(Operation *op, Pool *pool, sd_bus_message *reply, const
 {
         DataJob *d = op->job->data;
 
+        d->fd = safe_close(d->fd);
         remove_intent(op->job);
         job_finish(op->job, &d->outcome);
 }
@@ -275,6 +276,7 @@ static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const
                 discard(op->job, error);
                 return;
         }
+        d->fd = safe_close(d->fd);
         remove_intent(op->job);
         d->published(op, pool, reply, NULL);
 }

@@ -71,16 +71,15 @@ static int default_folder(char **folder, bool session, const char *system, const
 
 static int parse_seconds(const char *option, const char *s, uint64_t *ret)
 {
-        unsigned long n;
+        double n;
         char *end;
 
-        errno = 0;
-        n = strtoul(s, &end, 10);
-        if (errno != 0 || end == s || *end || s[0] == '-' || n > TIMEOUT_MAX_SEC) {
+        n = strtod(s, &end);
+        if (end == s || *end || !(n >= 0 && n <= TIMEOUT_MAX_SEC)) {
                 log_error("--%s takes seconds from 0 to %u, not '%s'", option, TIMEOUT_MAX_SEC, s);
                 return -EINVAL;
         }
-        *ret = n * USEC_PER_SEC;
+        *ret = (uint64_t) (n * USEC_PER_SEC);
         return 0;
 }
 
