@@ -233,7 +233,9 @@ int worker_process_call(WorkerProcess *w, sd_bus_message *m, uint64_t timeout, W
                 return r;
         /* The time-out is ours, not sd-bus's: only after the worker is really gone is its call over. */
         r = sd_bus_call_async(w->bus, &w->call_slot, m, on_reply, w, UINT64_MAX);
-        if (r < 0)
+        if (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE)
+                worker_process_kill(w); /* it is dead and not reaped yet: the answer is how it died */
+        else if (r < 0)
                 return r;
         w->cancelled = false;
         w->reply = reply;
