@@ -212,7 +212,7 @@ static void check_idle(void *userdata)
         }
         if (!service.idle) {
                 (void) sd_event_add_time_relative(service.event, &service.idle, CLOCK_MONOTONIC, wait,
-                                                  USEC_PER_SEC / 10, on_idle_long_enough, NULL);
+                                                  wait / 10 + 1, on_idle_long_enough, NULL);
                 return;
         }
         (void) sd_event_source_set_time_relative(service.idle, wait);
