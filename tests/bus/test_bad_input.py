@@ -305,7 +305,7 @@ def test_headers_that_lie(service, pool, folder):
     for name, properties in found.items():
         assert properties["Capacity"] < 2**63, name
         service.volume(pool.GetVolume(name)).GetXML()
-    assert found["self.qcow2"]["BackingPath"] == "self"
+    assert found["self.qcow2"]["BackingPath"] == folder + "/self"
     for name in lying_images():
         service.volume(pool.GetVolume(name)).Delete()
 
@@ -318,7 +318,7 @@ def test_backing_loops(service, pool, folder):
     service.wait_volume(pool, "c")
     service.wait_volume(pool, "b")
     found = service.volumes(pool)
-    assert set(found) == {"a", "b", "c"} and found["a"]["BackingPath"] == "b"
+    assert set(found) == {"a", "b", "c"} and found["a"]["BackingPath"] == folder + "/b"
     for name in ("a", "b", "c"):
         service.volume(pool.GetVolume(name)).all()
 
