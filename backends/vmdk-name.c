@@ -11,7 +11,8 @@
 #define DESCRIPTOR_SIZE 36
 #define DESCRIPTOR_SECTORS_MAX 128U
 
-#define TARGET_NAME (QEMU_IMG_TARGET + sizeof("/proc/self/fd/") - 1)
+/* The last part of the path that qemu-img was given. */
+#define TARGET_NAME (strrchr(QEMU_IMG_TARGET, '/') + 1)
 
 static uint64_t read_le64(const char *p)
 {

@@ -298,6 +298,13 @@ def test_resize_opens_no_backing_store(folder, pool):
     pool.resize("top", 64 * MIB, shrink=True)
 
 
+def test_resize_does_not_show_what_a_longer_backing_store_has(folder, pool):
+    pool.create("base", 64 * MIB, fmt="qcow2")
+    pool.create("top", 8 * MIB, fmt="qcow2", extra=backing("base", "qcow2"))
+    assert "backing store" in refused("Unsupported", pool.resize, "top", 128 * MIB)
+    assert info(folder / "top")["virtual-size"] == 8 * MIB
+
+
 @pytest.mark.parametrize("fmt", ["vdi", "vmdk", "vpc"])
 def test_formats_that_cannot_be_resized(pool, fmt):
     pool.create("a", 64 * MIB, fmt=fmt)
