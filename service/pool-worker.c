@@ -108,6 +108,17 @@ static int read_problems(sd_bus_message *m, char ***ret_codes, char ***ret_texts
         return 0;
 }
 
+/* What a complete listing did not name is not there any more. */
+static void sweep(Pool *pool)
+{
+        Volume *v, *next;
+
+        RB_FOREACH_SAFE (v, VolumeTree, &pool->volumes, next) {
+                if (v->seen_in != pool->listing)
+                        volume_remove(v);
+        }
+}
+
 static void on_status(Pool *pool, sd_bus_message *m)
 {
         _cleanup_strv_free_ char **codes = NULL, **texts = NULL;
@@ -118,6 +129,9 @@ static void on_status(Pool *pool, sd_bus_message *m)
                                 &health) < 0 ||
             read_problems(m, &codes, &texts) < 0)
                 return;
+        if (pool->listing_open)
+                sweep(pool);
+        pool->listing_open = false;
         if (memcmp(&status, &pool->status, sizeof status) != 0) {
                 pool->status = status;
                 pool_changed(pool, POOL_CHANGE_SIZES);
@@ -133,8 +147,10 @@ static void on_rows(Pool *pool, sd_bus_message *m)
 
         if (sd_bus_message_read(m, "b", &first) < 0)
                 return;
-        if (first)
+        if (first) {
                 pool->listing++;
+                pool->listing_open = true;
+        }
         if (sd_bus_message_enter_container(m, 'a', VOLUME_ROW_SIGNATURE) < 0)
                 return;
         while ((r = volume_row_read(m, &row)) > 0) {
@@ -189,17 +205,6 @@ static void set_timer(Pool *pool, uint64_t usec)
         }
         (void) sd_event_source_set_time_relative(pool->worker_timer, usec);
         (void) sd_event_source_set_enabled(pool->worker_timer, SD_EVENT_ONESHOT);
-}
-
-/* What a complete listing did not name is not there any more. */
-static void sweep(Pool *pool)
-{
-        Volume *v, *next;
-
-        RB_FOREACH_SAFE (v, VolumeTree, &pool->volumes, next) {
-                if (v->seen_in != pool->listing)
-                        volume_remove(v);
-        }
 }
 
 static int fill_watch(Operation *op, sd_bus_message *m)
@@ -258,7 +263,7 @@ static void on_worker_gone(WorkerProcess *w, void *userdata)
         Pool *pool = userdata;
 
         pool->worker = worker_process_free(pool->worker);
-        pool->worker_ready = pool->worker_listed = false;
+        pool->worker_ready = pool->listing_open = false;
         drop_housekeeping(pool);
         if (pool->gone)
                 return;
@@ -306,7 +311,7 @@ static int start_worker(Pool *pool, sd_bus_error *error)
                                &hooks, &pool->worker, error);
         if (r < 0)
                 return r;
-        pool->worker_ready = pool->worker_listed = false;
+        pool->worker_ready = pool->listing_open = false;
         return pool->state == POOL_ACTIVE && pool->scanned ? queue_resync(pool) : 0;
 }
 
@@ -352,9 +357,6 @@ static void on_reply(sd_bus_message *reply, const sd_bus_error *error, void *use
         if (!error) {
                 pool->worker_backoff = 0;
                 if (streq(op->verb, "Refresh")) {
-                        if (!pool->worker_listed)
-                                sweep(pool);
-                        pool->worker_listed = true;
                         pool->last_refresh = now_realtime();
                         pool_changed(pool, POOL_CHANGE_REFRESH);
                 }

@@ -87,8 +87,8 @@ struct Pool {
         uint32_t listing;
 
         WorkerProcess *worker;
-        bool worker_ready;  /* has been told the pool */
-        bool worker_listed; /* has reported everything once */
+        bool worker_ready; /* has been told the pool */
+
         TAILQ_HEAD(, Operation) queue;
         unsigned n_queue;
         Operation *current;
