@@ -205,10 +205,31 @@ def install_rules():
     subprocess.run(["systemctl", "restart", "polkit.service"], check=True, timeout=60)
 
 
-class Bus:
+class AnyBus:
+    """What both kinds share: connections, which must not outlive a test (a user may only have so many)."""
+
+    address = None
+
+    def __init__(self):
+        self.connections = []
+
+    def connect(self, uid=0):
+        connection = connect(self.address, uid)
+        self.connections.append(connection)
+        return connection
+
+    def disconnect(self):
+        for connection in self.connections:
+            if not connection.is_closed():
+                connection.close_sync(None)
+        self.connections.clear()
+
+
+class Bus(AnyBus):
     """A dbus-daemon of our own, with polkitd on it if it is a system one."""
 
     def __init__(self, base, kind="system"):
+        super().__init__()
         self.base = base
         self.kind = kind
         self.address = f"unix:path={base}/bus"
@@ -230,7 +251,7 @@ class Bus:
 
     def _answers(self):
         try:
-            return self.connect().close_sync(None)
+            return connect(self.address).close_sync(None)
         except GLib.Error:
             return False
 
@@ -245,26 +266,21 @@ class Bus:
         connection = self.connect()
         wait_until(lambda: name_owner(connection, "org.freedesktop.PolicyKit1"), what="polkitd")
 
-    def connect(self, uid=0):
-        return connect(self.address, uid)
-
     def stop(self):
+        self.disconnect()
         for process in reversed(self.processes):
             end_process(process)
         self.log.close()
 
 
-class SystemBus:
+class SystemBus(AnyBus):
     """The system bus of this machine."""
 
     kind = "system"
     address = os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
 
-    def connect(self, uid=0):
-        return connect(self.address, uid)
-
     def stop(self):
-        pass
+        self.disconnect()
 
 
 def bus_call(connection, method, signature, *args):
