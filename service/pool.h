@@ -87,6 +87,7 @@ struct Pool {
         uint32_t listing;
 
         WorkerProcess *worker;
+        bool listing_open; /* a complete listing has begun; it ends at the next Status */
         bool worker_ready; /* has been told the pool */
 
         TAILQ_HEAD(, Operation) queue;
