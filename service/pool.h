@@ -89,7 +89,6 @@ struct Pool {
         WorkerProcess *worker;
         bool listing_open; /* a complete listing has begun; it ends at the next Status */
         bool worker_ready; /* has been told the pool */
-
         TAILQ_HEAD(, Operation) queue;
         unsigned n_queue;
         Operation *current;

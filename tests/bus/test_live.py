@@ -99,7 +99,8 @@ def test_format_changes(service, pool, folder):
     log = service.log()
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", folder + "/v", "2M"], check=True)
     log.wait_changed(volume.path, "Format", "qcow2")
-    assert volume.get("Capacity") == 2 * MIB
+    # qemu-img writes the header in two steps, and the first may be seen.
+    wait_until(lambda: volume.get("Capacity") == 2 * MIB, what="the capacity in the header")
 
 
 def test_directory_volume_appears(service, pool, folder):
