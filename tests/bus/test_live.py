@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from client import MIB, iterate_until
-from harness import SLOWNESS
+from harness import SLOWNESS, wait_until
 
 
 def write(path, size=4096):
