@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import time
 
 import pytest
@@ -154,19 +155,24 @@ def test_same_name_meanwhile(service, pool, folder):
     assert os.listdir(folder) == ["big"]
 
 
-def test_name_taken_from_outside_meanwhile(service, pool, folder):
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_name_taken_from_outside_meanwhile(daemon, service, pool, folder, kind):
     """What another program put there stays, and the job says so."""
-    _, job = begin(pool, size=256 * MIB)
+    _, job = begin(pool, size=64 * MIB, format=kind)
+    workers = wait_until(lambda: daemon.workers("data"), what="the data worker", interval=0.0005)
     try:
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
         with open(folder + "/big", "xb") as f:
             f.write(b"precious")
     finally:
-        got = service.wait_job(job, 120)
-    if got["State"] == "failed":
-        assert got["ErrorName"].endswith(".Error.Exists")
-        with open(folder + "/big", "rb") as f:
-            assert f.read() == b"precious"
-        assert os.listdir(folder) == ["big"]
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+    got = service.wait_job(job, 120)
+    assert got["State"] == "failed" and got["ErrorName"].endswith(".Error.Exists"), got
+    with open(folder + "/big", "rb") as f:
+        assert f.read() == b"precious"
+    wait_until(lambda: os.listdir(folder) == ["big"], what="nothing half made")
 
 
 def test_busy_pool_names_its_jobs(service, pool, folder):
