@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pytest  # noqa: E402
 
 import harness  # noqa: E402
+from client import Service  # noqa: E402
 from harness import ON_SYSTEM, SLOWNESS  # noqa: E402
 
 INSIDE = "STORAGED_TEST_BASE"
@@ -95,7 +96,6 @@ class World:
         return daemon
 
     def client(self, daemon, uid=0):
-        from client import Service  # pylint: disable=import-outside-toplevel
         return Service(daemon.bus.connect(uid))
 
     def folder(self):

@@ -234,7 +234,7 @@ class Bus(AnyBus):
         self.kind = kind
         self.address = f"unix:path={base}/bus"
         self.processes = []
-        self.log = open(base + "/bus.log", "w", encoding="utf-8")  # pylint: disable=consider-using-with
+        self.log = open(base + "/bus.log", "w", encoding="utf-8")
         os.mkdir(base + "/services")
 
     def start(self, polkit=False):
@@ -410,7 +410,7 @@ class Daemon:
 class InstalledDaemon(Daemon):
     """The installed service of this machine, which systemd starts."""
 
-    def __init__(self, bus):  # pylint: disable=super-init-not-called
+    def __init__(self, bus):
         self.bus = bus
         self.process = None
         self.config_dir, self.state_dir = "/etc/storaged", "/var/lib/storaged"

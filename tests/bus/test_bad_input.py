@@ -4,6 +4,7 @@
 import os
 import socket
 import struct
+import subprocess
 import time
 
 import pytest
@@ -289,13 +290,15 @@ def lying_images():
         "self.qcow2": bytes(loop) + b"self",
         "bits.qcow2": struct.pack(">IIQIIQIIQQIIQ", 0x514649fb, 2, 0, 0, 63, MIB, 0, 1, 0, 0, 1, 0, 0),
         "text.vmdk": b"# Disk DescriptorFile\n" + b"RW 99999999999999999999 SPARSE \"x\n" * 5000,
-        "sparse.vmdk": struct.pack("<IIIQQQQIQQQ", 0x564d444b, 1, 3, 2**63, 2**63, 2**63, 2**63, 2**31, 0, 0, 0) + b"x" * 90,
+        "sparse.vmdk": struct.pack("<IIIQQQQIQQQ", 0x564d444b, 1, 3, 2**63, 2**63, 2**63, 2**63, 2**31, 0, 0, 0)
+                       + b"x" * 90,
         "conectix.vpc": b"conectix" + b"\xff" * 504,
         "head.vdi": b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(64, b"\0") + b"\x7f\x10\xda\xbe" + b"\xff" * 500,
         "file.vhdx": b"vhdxfile" + b"\xff" * 70000,
         "x.luks": b"LUKS\xba\xbe\xff\xff" + b"\xff" * 600,
         "x.qed": b"QED\0" + b"\xff" * 100,
-        "names.qcow2": struct.pack(">IIQIIQIIQQIIQ", 0x514649fb, 2, 72, 6, 16, MIB, 0, 1, 0, 0, 1, 0, 0) + b"\xff\xfe\n\x00ab",
+        "names.qcow2": struct.pack(">IIQIIQIIQQIIQ", 0x514649fb, 2, 72, 6, 16, MIB, 0, 1, 0, 0, 1, 0, 0)
+                       + b"\xff\xfe\n\x00ab",
     }
 
 
@@ -318,7 +321,6 @@ def test_headers_that_lie(service, pool, folder):
 
 
 def test_backing_loops(service, pool, folder):
-    import subprocess  # pylint: disable=import-outside-toplevel
     for name, backing in (("a", "b"), ("b", "a"), ("c", "c")):
         subprocess.run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", "qcow2",
                         f"{folder}/{name}", "1M"], check=True)

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from gi.repository import GLib
 
 from client import Service
 from harness import NOBODY, SLOWNESS, name_owner, process_exists, wait_until
@@ -90,13 +91,12 @@ def test_no_call_is_lost(world, activatable):
             try:
                 connection = activatable.bus.connect()
                 service = Service(connection)
-                version = service.manager.get("Version")
+                service.manager.get("Version")
                 service.manager.ListPools()
                 pids.add(service.manager.get("InstanceID"))
-                assert version
                 connection.close_sync(None)
                 count += 1
-            except Exception as error:  # pylint: disable=broad-except
+            except GLib.Error as error:
                 failures.append(str(error))
             # About as long as the service waits: many calls come while it is on its way out.
             time.sleep(float(TINY) * (0.9 + (count * 7 + number) % 40 / 40))
@@ -128,7 +128,7 @@ def test_denied_callers_do_not_keep_it(world):
     client = world.client(daemon, NOBODY)
     try:
         client.manager.DefinePool("p", "dir", {"target-path": "/x"})
-    except Exception as error:  # pylint: disable=broad-except
+    except GLib.Error as error:
         assert "AccessDenied" in str(error)
     client.connection.close_sync(None)
     wait_until(lambda: gone(daemon), what="the service to go")

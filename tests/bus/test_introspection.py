@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The interface files and what the service says of itself are the same thing."""
 
+import subprocess
+
 import pytest
 from gi.repository import Gio, GLib
 
-from client import BUS_NAME, INTERFACES, INTROSPECTABLE, OBJECT_MANAGER, ROOT, full_name, iterate_until
+from client import BUS_NAME, INTERFACES, INTROSPECTABLE, OBJECT_MANAGER, ROOT, full_name, iterate_until, refused
 from harness import SOURCE, find_source
 
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
@@ -173,7 +175,6 @@ def test_instance_id_differs_after_a_restart(world, daemon, service):
 
 
 def test_unknown_objects(service, pool):
-    from client import refused  # pylint: disable=import-outside-toplevel
     for path in (ROOT + "/pool/00000000_0000_4000_8000_000000000000", ROOT + "/job/999999",
                  pool.get("Volumes") + "/nothing", ROOT + "/else"):
         with refused("UnknownObject", "UnknownMethod", "UnknownInterface"):
@@ -181,7 +182,6 @@ def test_unknown_objects(service, pool):
 
 
 def test_capabilities(service, tmp_path):
-    import subprocess  # pylint: disable=import-outside-toplevel
     path = tmp_path / "capabilities.xml"
     path.write_text(service.manager.GetCapabilities())
     subprocess.run(["xmllint", "--noout", "--relaxng", "/usr/share/libvirt/schemas/storagepoolcaps.rng", str(path)],

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+from gi.repository import GLib
+
 from client import MIB, iterate_until
 from harness import SLOWNESS, wait_until
 
@@ -157,8 +159,8 @@ def test_idle_pool_is_silent(service, pool):
     log.settle(1.5)
     changed = [s for s in log.select("PropertiesChanged") if s.path != pool.path]
     assert changed == [], changed
-    for signal in log.select("PropertiesChanged", pool.path):
-        assert set(signal.args[1]) <= {"Allocation", "Available", "Capacity"}, signal
+    for told in log.select("PropertiesChanged", pool.path):
+        assert set(told.args[1]) <= {"Allocation", "Available", "Capacity"}, told
 
 
 def test_pool_sizes_follow(service, world):
@@ -221,7 +223,7 @@ def test_deleted_folder(service, world):
     with_error = None
     try:
         pool.CreateVolume("v", 4096, {})
-    except Exception as error:  # pylint: disable=broad-except
+    except GLib.Error as error:
         with_error = str(error)
     assert with_error and ("Inaccessible" in with_error or "NotFound" in with_error)
     assert not os.path.exists(folder), "nobody makes the folder again in secret"

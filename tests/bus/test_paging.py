@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from client import iterate_until, refused
+from client import iterate_until, pack, refused
 from harness import SLOWNESS
 
 BIG = 12_000
@@ -160,5 +160,4 @@ def test_hundred_thousand(service, folder):
 
 
 def _options(after):
-    from client import pack  # pylint: disable=import-outside-toplevel
     return pack("(a{sv})", ({"after": after} if after else {},))

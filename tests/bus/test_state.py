@@ -8,8 +8,8 @@ import uuid
 
 import pytest
 
-from client import MIB, refused
-from harness import find_binary, new_folder, wait_until
+from client import MIB, Service, refused
+from harness import find_binary, name_owner, new_folder, wait_until
 
 pytestmark = pytest.mark.private
 
@@ -308,8 +308,6 @@ def test_session_mode_keeps_to_the_home_folder(world):
     os.mkdir(home + "/run", 0o700)
     process = subprocess.Popen([find_binary("storaged"), "--user", "--worker", find_binary("storaged-worker")], env=env)
     try:
-        from client import Service  # pylint: disable=import-outside-toplevel
-        from harness import name_owner  # pylint: disable=import-outside-toplevel
         connection = bus.connect()
         wait_until(lambda: name_owner(connection), what="the service")
         Service(connection).make_pool("mine", world.folder())
