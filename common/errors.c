@@ -71,6 +71,24 @@ static const char *error_name_for_errno(int e)
         }
 }
 
+int error_setf(sd_bus_error *error, const char *name, const char *format, ...)
+{
+        _cleanup_free_ char *text = NULL, *valid = NULL;
+        va_list ap;
+        int n;
+
+        va_start(ap, format);
+        n = vasprintf(&text, format, ap);
+        va_end(ap);
+        if (n < 0) {
+                text = NULL;
+                return sd_bus_error_set_const(error, SD_BUS_ERROR_NO_MEMORY, "Out of memory");
+        }
+        if (!utf8_is_valid(text) && utf8_make_valid(text, strlen(text), &valid) < 0)
+                return sd_bus_error_set_const(error, SD_BUS_ERROR_NO_MEMORY, "Out of memory");
+        return sd_bus_error_set(error, name, valid ? valid : text);
+}
+
 int error_set_errno(sd_bus_error *error, int r, const char *format, ...)
 {
         _cleanup_free_ char *text = NULL;
@@ -87,6 +105,6 @@ int error_set_errno(sd_bus_error *error, int r, const char *format, ...)
                 text = NULL;
                 (void) sd_bus_error_set_const(error, SD_BUS_ERROR_NO_MEMORY, "Out of memory");
         } else
-                (void) sd_bus_error_setf(error, error_name_for_errno(e), "%s: %s", text, strerrordesc_np(e));
+                (void) error_setf(error, error_name_for_errno(e), "%s: %s", text, strerrordesc_np(e));
         return -e;
 }

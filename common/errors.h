@@ -42,3 +42,10 @@ int storage_errors_register(void);
  */
 int error_set_errno(sd_bus_error *error, int r, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+
+/*
+ * As sd_bus_error_setf(), for messages with words of callers in them: one that is cut short ("%.64s") may end
+ * in half a character, and the bus delivers no message that is not UTF-8.
+ */
+int error_setf(sd_bus_error *error, const char *name, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));

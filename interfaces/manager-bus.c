@@ -60,12 +60,11 @@ static int set_uuid(PoolDef *def, const char *uuid, sd_bus_error *error)
         if (!uuid)
                 return 0;
         if (uuid_normalize(uuid, canonical) < 0)
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "'%.64s' is not a UUID",
-                                         uuid);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "'%.64s' is not a UUID", uuid);
         if (def->uuid && !streq(def->uuid, canonical))
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "Option uuid (%s) and the definition's UUID (%s) differ", canonical,
-                                         def->uuid);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Option uuid (%s) and the definition's UUID (%s) differ", canonical,
+                                  def->uuid);
         return free_and_strdup(&def->uuid, canonical);
 }
 
@@ -80,8 +79,8 @@ static int read_dict_arguments(sd_bus_message *m, PoolDef **def, DefineArguments
                 return r;
         type = pool_type_from_string(type_name);
         if (type == _POOL_TYPE_INVALID)
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "There is no pool type '%.64s'", type_name);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "There is no pool type '%.64s'",
+                                  type_name);
         r = pool_def_read_dict(m, name, type, def, error);
         return r < 0 ? r : read_define_options(m, a, error);
 }
@@ -196,8 +195,8 @@ static int reply_pool(sd_bus_message *m, const Pool *pool, const char *what, con
         _cleanup_free_ char *path = NULL;
 
         if (!pool || !pool->announced)
-                return sd_bus_error_setf(error, STORAGE_ERROR_NOT_FOUND, "There is no pool with %s '%.512s'",
-                                         what, value);
+                return error_setf(error, STORAGE_ERROR_NOT_FOUND, "There is no pool with %s '%.512s'", what,
+                                  value);
         path = path_of_pool(pool);
         return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
 }
@@ -221,8 +220,7 @@ static int method_get_by_uuid(sd_bus_message *m, void *userdata, sd_bus_error *e
         if (r < 0)
                 return r;
         if (uuid_normalize(uuid, canonical) < 0)
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "'%.64s' is not a UUID",
-                                         uuid);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "'%.64s' is not a UUID", uuid);
         return reply_pool(m, manager_find_by_uuid(userdata, canonical), "UUID", uuid, error);
 }
 
@@ -235,8 +233,8 @@ static int read_path(sd_bus_message *m, char **ret, sd_bus_error *error)
         if (r < 0)
                 return r;
         if (path_normalize(path, ret) < 0)
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "'%.512s' is not an absolute path without '..'", path);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "'%.512s' is not an absolute path without '..'", path);
         return 0;
 }
 
@@ -278,8 +276,8 @@ static int method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *er
                 r = hold_until_all_scanned(manager, m, error);
                 if (r <= 0)
                         return r < 0 ? r : 1;
-                return sd_bus_error_setf(error, STORAGE_ERROR_NOT_FOUND,
-                                         "There is no volume with path '%s' in an active pool", path);
+                return error_setf(error, STORAGE_ERROR_NOT_FOUND,
+                                  "There is no volume with path '%s' in an active pool", path);
         }
         object = path_of_volume(v->pool, v->row.name);
         return object ? sd_bus_reply_method_return(m, "o", object) : -ENOMEM;
@@ -356,7 +354,7 @@ static int refuse(sd_bus_message *m, Manager *manager, const char *action, const
         r = access_check(bus_of(manager), m, &access, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED, "%s", what);
+        return error_setf(error, STORAGE_ERROR_UNSUPPORTED, "%s", what);
 }
 
 static int method_find_sources(sd_bus_message *m, void *userdata, sd_bus_error *error)

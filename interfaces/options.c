@@ -15,9 +15,9 @@ static int read_value(sd_bus_message *m, const Option *o, sd_bus_error *error)
         if (r < 0)
                 return r;
         if (!streq(contents, type))
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "Option '%s' must be of D-Bus type '%s', not '%s'", o->key, type,
-                                         contents);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Option '%s' must be of D-Bus type '%s', not '%s'", o->key, type,
+                                  contents);
         if (o->type != 'b')
                 return sd_bus_message_read(m, "v", type, o->target);
         r = sd_bus_message_read(m, "v", type, &b);
@@ -28,7 +28,7 @@ static int read_value(sd_bus_message *m, const Option *o, sd_bus_error *error)
 
 static int unknown(const char *key, sd_bus_error *error)
 {
-        return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "Unknown option '%.64s'", key);
+        return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "Unknown option '%.64s'", key);
 }
 
 static int read_definition_key(sd_bus_message *m, const char *key, VolumeDef *def, sd_bus_error *error)
@@ -58,8 +58,8 @@ static int read_entry(sd_bus_message *m, const Option *options, size_t n, Volume
                 if (!streq(key, options[i].key))
                         continue;
                 if (*seen & UINT64_C(1) << i)
-                        return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                                 "Option '%s' is given twice", key);
+                        return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                          "Option '%s' is given twice", key);
                 *seen |= UINT64_C(1) << i;
                 return read_value(m, &options[i], error);
         }
@@ -78,7 +78,7 @@ int options_read_volume(sd_bus_message *m, const Option *options, size_t n, Volu
                 return r;
         while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
                 if (++count > OPTIONS_MAX)
-                        return sd_bus_error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many options");
+                        return error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED, "Too many options");
                 r = read_entry(m, options, n, def, &seen, error);
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);

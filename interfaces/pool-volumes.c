@@ -19,11 +19,11 @@ static int resolve_backing(Manager *m, VolumeDef *def, const char *object, sd_bu
         if (!object)
                 return 0;
         if (def->backing_path)
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "Give either backing or backing-path, not both");
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Give either backing or backing-path, not both");
         v = volume_of_path(m, object);
         if (!v)
-                return sd_bus_error_setf(error, STORAGE_ERROR_NOT_FOUND, "There is no volume %s", object);
+                return error_setf(error, STORAGE_ERROR_NOT_FOUND, "There is no volume %s", object);
         def->backing_path = volume_path(v);
         if (!def->backing_path)
                 return -ENOMEM;
@@ -35,14 +35,13 @@ static int check_arguments(const CreateArguments *a, sd_bus_error *error)
         static const char *const known[] = {"off", "metadata", "falloc", "full", NULL};
 
         if (a->secret || a->partition_type)
-                return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED,
-                                         "Option '%s' is not supported by pools of this type",
-                                         a->secret ? "secret" : "partition-type");
+                return error_setf(error, STORAGE_ERROR_UNSUPPORTED,
+                                  "Option '%s' is not supported by pools of this type",
+                                  a->secret ? "secret" : "partition-type");
         if (a->preallocation && !strv_contains((char *const *) known, a->preallocation))
-                return sd_bus_error_setf(
-                        error, STORAGE_ERROR_INVALID_ARGUMENT,
-                        "Option preallocation must be off, metadata, falloc or full, not '%.64s'",
-                        a->preallocation);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Option preallocation must be off, metadata, falloc or full, not '%.64s'",
+                                  a->preallocation);
         return 0;
 }
 
@@ -194,8 +193,8 @@ int pool_method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *erro
                 return r;
         v = volume_find(pool, name);
         if (!v)
-                return sd_bus_error_setf(error, STORAGE_ERROR_NOT_FOUND,
-                                         "There is no volume '%.300s' in pool '%s'", name, pool->def->name);
+                return error_setf(error, STORAGE_ERROR_NOT_FOUND, "There is no volume '%.300s' in pool '%s'",
+                                  name, pool->def->name);
         path = path_of_volume(pool, name);
         return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
 }
@@ -263,8 +262,8 @@ int pool_method_list_volumes(sd_bus_message *m, void *userdata, sd_bus_error *er
         if (r <= 0)
                 return r < 0 ? r : 1;
         if (a.limit == 0 || a.limit > LIST_LIMIT_MAX)
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "Option limit must be between 1 and %u", LIST_LIMIT_MAX);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Option limit must be between 1 and %u", LIST_LIMIT_MAX);
         r = pool_require_active(pool, "listed", error);
         if (r >= 0)
                 r = sd_bus_message_new_method_return(m, &reply);

@@ -196,8 +196,8 @@ static int method_open(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r <= 0)
                 return r < 0 ? r : 1;
         if (!streq(mode, "r") && !streq(mode, "rw"))
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "The mode must be 'r' or 'rw', not '%.16s'", mode);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "The mode must be 'r' or 'rw', not '%.16s'", mode);
         r = volume_open(v, mode, uid, &job, error);
         return r < 0 ? r : reply_when_done(b, m, job, REPLY_DESCRIPTOR, WAIT_DEFAULT_USEC, error);
 }

@@ -297,18 +297,17 @@ int pool_require_active(Pool *pool, const char *verb, sd_bus_error *error)
 {
         if (pool->state == POOL_ACTIVE)
                 return 0;
-        return sd_bus_error_setf(error, STORAGE_ERROR_NOT_ACTIVE,
-                                 "Pool '%s' cannot be %s: it is %s; start it first", pool->def->name, verb,
-                                 pool_state_to_string(pool->state));
+        return error_setf(error, STORAGE_ERROR_NOT_ACTIVE,
+                          "Pool '%s' cannot be %s: it is %s; start it first", pool->def->name, verb,
+                          pool_state_to_string(pool->state));
 }
 
 int pool_require_inactive(Pool *pool, const char *verb, sd_bus_error *error)
 {
         if (pool->state == POOL_INACTIVE)
                 return 0;
-        return sd_bus_error_setf(error, STORAGE_ERROR_ACTIVE,
-                                 "Pool '%s' cannot be %s: it is %s; stop it first", pool->def->name, verb,
-                                 pool_state_to_string(pool->state));
+        return error_setf(error, STORAGE_ERROR_ACTIVE, "Pool '%s' cannot be %s: it is %s; stop it first",
+                          pool->def->name, verb, pool_state_to_string(pool->state));
 }
 
 int pool_require_no_jobs(Pool *pool, const Job *except, const char *verb, sd_bus_error *error)
@@ -326,8 +325,7 @@ int pool_require_no_jobs(Pool *pool, const Job *except, const char *verb, sd_bus
         }
         if (n == 0)
                 return 0;
-        return sd_bus_error_setf(
-                error, STORAGE_ERROR_BUSY,
-                "Pool '%s' cannot be %s while these run in it: %s; wait for them or cancel them",
-                pool->def->name, verb, names);
+        return error_setf(error, STORAGE_ERROR_BUSY,
+                          "Pool '%s' cannot be %s while these run in it: %s; wait for them or cancel them",
+                          pool->def->name, verb, names);
 }

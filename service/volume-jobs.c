@@ -29,10 +29,9 @@ static int require_unlocked(Pool *pool, const char *name, sd_bus_error *error)
 
         TAILQ_FOREACH (job, &pool->jobs, pool_entry) {
                 if (streq_ptr(job->volume_name, name))
-                        return sd_bus_error_setf(
-                                error, STORAGE_ERROR_BUSY,
-                                "Volume '%s' of pool '%s' is busy: job %lu (%s) works on it", name,
-                                pool->def->name, (unsigned long) job->id, job->operation);
+                        return error_setf(error, STORAGE_ERROR_BUSY,
+                                          "Volume '%s' of pool '%s' is busy: job %lu (%s) works on it", name,
+                                          pool->def->name, (unsigned long) job->id, job->operation);
         }
         return 0;
 }
@@ -166,9 +165,8 @@ int volume_create(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
         int r;
 
         if (volume_find(pool, def->name))
-                return sd_bus_error_setf(error, STORAGE_ERROR_EXISTS,
-                                         "Volume '%s' exists already in pool '%s'", def->name,
-                                         pool->def->name);
+                return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
+                                  def->name, pool->def->name);
         r = begin(pool, "create-volume", def->name, "given a volume", uid, ret, error);
         if (r < 0)
                 return r;
@@ -219,9 +217,9 @@ static int require_no_dependents(const Volume *v, sd_bus_error *error)
         }
         if (n == 0)
                 return 0;
-        return sd_bus_error_setf(error, STORAGE_ERROR_HAS_DEPENDENTS,
-                                 "Volume '%s' cannot be deleted: it is the backing volume of %s",
-                                 v->row.name, names);
+        return error_setf(error, STORAGE_ERROR_HAS_DEPENDENTS,
+                          "Volume '%s' cannot be deleted: it is the backing volume of %s", v->row.name,
+                          names);
 }
 
 int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *error)
@@ -258,10 +256,10 @@ static int absolute_capacity(const Volume *v, const VolumeResize *resize, uint64
                 return 0;
         }
         if (resize->shrink ? change > now : change > (uint64_t) INT64_MAX - now)
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "Volume '%s' of %lu bytes cannot be %s by %lu bytes", v->row.name,
-                                         (unsigned long) now, resize->shrink ? "shrunk" : "grown",
-                                         (unsigned long) change);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Volume '%s' of %lu bytes cannot be %s by %lu bytes", v->row.name,
+                                  (unsigned long) now, resize->shrink ? "shrunk" : "grown",
+                                  (unsigned long) change);
         *ret = resize->shrink ? now - change : now + change;
         return 0;
 }
@@ -276,14 +274,13 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
         if (r < 0)
                 return r;
         if (capacity > INT64_MAX)
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "Volume '%s' cannot be made that large", v->row.name);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Volume '%s' cannot be made that large", v->row.name);
         if (capacity < v->row.capacity && !resize->shrink)
-                return sd_bus_error_setf(
-                        error, STORAGE_ERROR_INVALID_ARGUMENT,
-                        "Volume '%s' has %lu bytes: to make it smaller, at the loss of what is at "
-                        "its end, ask for shrink",
-                        v->row.name, (unsigned long) v->row.capacity);
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Volume '%s' has %lu bytes: to make it smaller, at the loss of what is at "
+                                  "its end, ask for shrink",
+                                  v->row.name, (unsigned long) v->row.capacity);
         r = begin(v->pool, "resize-volume", v->row.name, "changed", uid, ret, error);
         if (r < 0)
                 return r;
@@ -311,9 +308,9 @@ int volume_ensure(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
                 return strv_extend(&(*ret)->changes, "created");
         }
         if (def->format && !streq(def->format, v->row.format))
-                return sd_bus_error_setf(error, STORAGE_ERROR_EXISTS,
-                                         "Volume '%s' exists in pool '%s', but its format is '%s', not '%s'",
-                                         def->name, pool->def->name, v->row.format, def->format);
+                return error_setf(error, STORAGE_ERROR_EXISTS,
+                                  "Volume '%s' exists in pool '%s', but its format is '%s', not '%s'",
+                                  def->name, pool->def->name, v->row.format, def->format);
         if (v->row.capacity < def->capacity) {
                 r = volume_resize(v, &grow, uid, ret, error);
                 if (r < 0)
