@@ -76,6 +76,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
 
         if (sd_bus_message_get_type(m, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
                 return 0;
+        hold_take_up(b, m);
         r = policy_caller(b->policy, m, &uid, &error);
         if (r == 0)
                 return 1;

@@ -68,5 +68,9 @@ static inline Bus *bus_of(const Manager *m)
  * handler returns 1 and is called again; negative: waited long enough (Inaccessible).
  */
 int hold_until_scanned(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error);
+/* The same for calls that need not know the contents: they go on if the pool could not be looked at. */
+int hold_while_adopting(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error);
+/* For every message before anything else: what was held for it is forgotten once it is handled. */
+void hold_take_up(Bus *b, sd_bus_message *m);
 void hold_release(Bus *b, Pool *pool);
 void hold_free(Bus *b);

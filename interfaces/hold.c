@@ -10,7 +10,7 @@ struct Held {
         Pool *pool;
         sd_bus_message *m;
         sd_event_source *timer;
-        bool waiting; /* false once it has been let go: if it comes again too early, it waited long enough */
+        bool waiting; /* false once it was let go: if it comes again too early, it has waited long enough */
 };
 
 static void held_free(Held *h)
@@ -34,17 +34,46 @@ static Held *find(Bus *b, sd_bus_message *m)
         return NULL;
 }
 
+/* It was let go and has come again: the call is being handled just now, so this ends soon after. */
+static void end_soon(Held *h)
+{
+        (void) sd_event_source_set_time_relative(h->timer, 0);
+        (void) sd_event_source_set_enabled(h->timer, SD_EVENT_ONESHOT);
+}
+
 static void let_go(Held *h)
 {
+        int r;
+
         h->waiting = false;
-        if (sd_bus_enqueue_for_read(h->bus->bus, h->m) < 0)
-                held_free(h);
+        (void) sd_event_source_set_enabled(h->timer, SD_EVENT_OFF);
+        r = sd_bus_enqueue_for_read(h->bus->bus, h->m);
+        if (r >= 0)
+                return;
+        (void) sd_bus_reply_method_errno(h->m, r, NULL);
+        end_soon(h);
 }
 
 static int on_held_long_enough(sd_event_source *s, uint64_t usec, void *userdata)
 {
-        let_go(userdata);
+        Held *h = userdata;
+        Bus *b = h->bus;
+
+        if (h->waiting) {
+                let_go(h);
+                return 0;
+        }
+        held_free(h);
+        b->check_idle(b->userdata);
         return 0;
+}
+
+void hold_take_up(Bus *b, sd_bus_message *m)
+{
+        Held *h = find(b, m);
+
+        if (h && !h->waiting)
+                end_soon(h);
 }
 
 static int hold(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error)
@@ -73,24 +102,37 @@ static int hold(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error)
         return 0;
 }
 
-int hold_until_scanned(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error)
+static int not_known(const Pool *pool, sd_bus_error *error)
 {
-        bool known = pool->scanned || !pool->adopting;
-        Held *h = find(b, m);
-
-        if (known) {
-                if (h && h->pool == pool)
-                        held_free(h);
-                return 1;
-        }
-        if (h && h->waiting)
-                return 0;
-        if (!h)
-                return hold(b, pool, m, error);
-        held_free(h);
         return sd_bus_error_setf(error, STORAGE_ERROR_INACCESSIBLE,
                                  "The contents of pool '%s' are not known yet: its storage does not answer",
                                  pool->def->name);
+}
+
+int hold_while_adopting(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error)
+{
+        Held *h = find(b, m);
+
+        if (pool->scanned || !pool->adopting)
+                return 1;
+        if (h && h->waiting)
+                return 0;
+        if (h && h->pool == pool)
+                return not_known(pool, error);
+        /* One that has waited for another pool waits for this one too. */
+        if (h)
+                held_free(h);
+        return hold(b, pool, m, error);
+}
+
+int hold_until_scanned(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error)
+{
+        int r;
+
+        r = hold_while_adopting(b, pool, m, error);
+        if (r <= 0 || pool->scanned || pool->state != POOL_ACTIVE)
+                return r;
+        return not_known(pool, error);
 }
 
 void hold_release(Bus *b, Pool *pool)

@@ -45,7 +45,7 @@ static int lifecycle(sd_bus_message *m, Pool *pool, Lifecycle what, const char *
         bool flag;
         int r;
 
-        r = hold_until_scanned(b, pool, m, error);
+        r = hold_while_adopting(b, pool, m, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = read_options(m, key, &flag, &wait, error);
