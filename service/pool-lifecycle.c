@@ -28,12 +28,14 @@ static int fill_overwrite(Operation *op, sd_bus_message *m)
         return sd_bus_message_append(m, "a{sv}", 1, "overwrite", "b", (int) op->argument);
 }
 
-/* Queues the next step; if that cannot be done the chain ends with the reason. */
+/* Queues the next step; that this cannot be done is a way for the step to fail, and undone like any other.
+ */
 static void step(Job *job, const char *verb, int (*fill)(Operation *, sd_bus_message *),
                  void (*done)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *),
                  uint64_t argument)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        Operation failed = {.job = job, .verb = verb, .argument = argument};
         int r;
 
         r = pool_worker_call(job->pool, job, verb, fill, done, argument, &error);
@@ -41,7 +43,7 @@ static void step(Job *job, const char *verb, int (*fill)(Operation *, sd_bus_mes
                 return;
         if (!sd_bus_error_is_set(&error))
                 (void) error_set_errno(&error, r, "Cannot queue work for pool '%s'", job->pool->def->name);
-        job->next(job, &error);
+        done(&failed, job->pool, NULL, &error);
 }
 
 static void finish(Job *job, const sd_bus_error *error)
@@ -118,6 +120,19 @@ int pool_build(Pool *pool, uid_t uid, bool overwrite, Job **ret, sd_bus_error *e
         return 0;
 }
 
+static void forget_contents(Pool *pool)
+{
+        Volume *v, *next;
+
+        RB_FOREACH_SAFE (v, VolumeTree, &pool->volumes, next) {
+                volume_remove(v);
+        }
+        pool->scanned = false;
+        pool->status = (PoolStatus){};
+        pool_set_health(pool, "unknown", NULL, NULL);
+        pool_changed(pool, POOL_CHANGE_SIZES);
+}
+
 /* start: Start, Watch, Refresh, then it is written down as active */
 
 static void start_failed_stop_done(Operation *op, Pool *pool, sd_bus_message *reply,
@@ -127,8 +142,7 @@ static void start_failed_stop_done(Operation *op, Pool *pool, sd_bus_message *re
         _cleanup_bus_error_free_ sd_bus_error first = job->error;
 
         job->error = SD_BUS_ERROR_NULL;
-        volumes_clear(pool);
-        pool->scanned = false;
+        forget_contents(pool);
         pool_set_state(pool, POOL_INACTIVE);
         pool_worker_idle(pool);
         job->next(job, &first);
@@ -224,25 +238,14 @@ int pool_start(Pool *pool, uid_t uid, Job **ret, sd_bus_error *error)
 
 /* stop */
 
-static void forget_contents(Pool *pool)
-{
-        Volume *v, *next;
-
-        RB_FOREACH_SAFE (v, VolumeTree, &pool->volumes, next) {
-                volume_remove(v);
-        }
-        pool->scanned = false;
-        pool->status = (PoolStatus){};
-        pool_set_health(pool, "unknown", NULL, NULL);
-        pool_changed(pool, POOL_CHANGE_SIZES);
-}
-
 static void stop_written(const sd_bus_error *error, void *userdata)
 {
         Job *job = userdata;
         Pool *pool = job->pool;
 
         take_pending_def(pool);
+        pool->retry = sd_event_source_disable_unref(pool->retry);
+        pool->retry_backoff = 0;
         pool_set_state(pool, POOL_INACTIVE);
         pool_worker_idle(pool);
         job->next(job, error);
@@ -319,6 +322,111 @@ int pool_stop(Pool *pool, uid_t uid, bool force, Job **ret, sd_bus_error *error)
         return 0;
 }
 
+/* what failed without anybody who could be told is tried again, later and later */
+
+static int on_retry(sd_event_source *s, uint64_t usec, void *userdata);
+
+static void retry_later(Pool *pool)
+{
+        pool->retry_backoff = pool->retry_backoff == 0 ? RETRY_MIN_USEC : pool->retry_backoff * 2;
+        if (pool->retry_backoff > RETRY_MAX_USEC)
+                pool->retry_backoff = RETRY_MAX_USEC;
+        pool->retry = sd_event_source_disable_unref(pool->retry);
+        (void) sd_event_add_time_relative(pool->manager->event, &pool->retry, CLOCK_MONOTONIC,
+                                          pool->retry_backoff, USEC_PER_SEC / 10, on_retry, pool);
+}
+
+/* after the daemon's start: Check, Watch, Refresh */
+
+static void adopt_not_active(Pool *pool, const char *why)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        Manager *m = pool->manager;
+
+        log_warning("Pool '%s' was active and is not any more: %s", pool->def->name, why);
+        if (store_change_remove(m, &list, STORE_ACTIVE, pool->def->name) >= 0)
+                (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
+        pool->adopting = false;
+        pool_set_state(pool, POOL_INACTIVE);
+        m->hooks->pool_ready(pool);
+        pool_worker_idle(pool);
+        if (!pool->persistent)
+                pool_remove(pool);
+}
+
+/* That its storage or its worker gave no answer does not make a pool inactive: it is asked again. */
+static void adopt_end(Job *job, const sd_bus_error *error)
+{
+        Pool *pool = job->pool;
+
+        pool->adopting = false;
+        if (error) {
+                log_warning("Pool '%s' was active and cannot be looked at: %s", pool->def->name,
+                            error->message);
+                pool_set_health(pool, "inaccessible", "scan", error->message);
+                retry_later(pool);
+        } else {
+                pool->scanned = true;
+                pool->retry = sd_event_source_disable_unref(pool->retry);
+                pool->retry_backoff = 0;
+        }
+        pool->manager->hooks->pool_ready(pool);
+        job_finish(job, error);
+}
+
+static void adopt_refresh_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        adopt_end(op->job, error);
+}
+
+static void adopt_watch_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        step(op->job, "Refresh", NULL, adopt_refresh_done, 0);
+}
+
+static void adopt_check_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        _cleanup_bus_error_free_ sd_bus_error inactive = SD_BUS_ERROR_NULL;
+        Job *job = op->job;
+        int active = false, r;
+
+        if (error) {
+                adopt_end(job, error);
+                return;
+        }
+        r = sd_bus_message_read(reply, "b", &active);
+        if (r >= 0 && active) {
+                step(job, "Watch", fill_true, adopt_watch_done, 0);
+                return;
+        }
+        (void) sd_bus_error_setf(&inactive, STORAGE_ERROR_NOT_ACTIVE,
+                                 "Pool '%s' is not active any more: its storage is not there",
+                                 pool->def->name);
+        pool_ref(pool);
+        adopt_not_active(pool, "its storage is not there");
+        job_finish(job, &inactive);
+        pool_unref(pool);
+}
+
+static void adopt_steps(Job *job)
+{
+        job->pool->adopting = true;
+        step(job, "Check", NULL, adopt_check_done, 0);
+}
+
+int pool_adopt(Pool *pool, sd_bus_error *error)
+{
+        _cleanup_(job_unrefp) Job *job = NULL;
+        int r;
+
+        r = begin(pool, "adopt-pool", UINT32_MAX, &job, error);
+        if (r < 0)
+                return r;
+        pool->state = POOL_ACTIVE;
+        adopt_steps(job);
+        return 0;
+}
+
 /* delete, refresh */
 
 int pool_delete(Pool *pool, uid_t uid, Job **ret, sd_bus_error *error)
@@ -351,76 +459,17 @@ int pool_refresh(Pool *pool, uid_t uid, Job **ret, sd_bus_error *error)
         int r;
 
         r = pool_require_active(pool, "refreshed", error);
+        if (r >= 0 && !pool->scanned)
+                r = pool_require_no_jobs(pool, NULL, "refreshed", error);
         if (r >= 0)
                 r = begin(pool, "refresh-pool", uid, ret, error);
         if (r < 0)
                 return r;
         (*ret)->cancelable = true;
-        step(*ret, "Refresh", NULL, refresh_done, 0);
-        return 0;
-}
-
-/* after the daemon's start */
-
-static void adopt_not_active(Pool *pool, const char *why)
-{
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
-        Manager *m = pool->manager;
-
-        log_warning("Pool '%s' was active and is not any more: %s", pool->def->name, why);
-        if (store_change_remove(m, &list, STORE_ACTIVE, pool->def->name) >= 0)
-                (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
-        pool->adopting = false;
-        pool_set_state(pool, POOL_INACTIVE);
-        m->hooks->pool_ready(pool);
-        pool_worker_idle(pool);
-        if (!pool->persistent)
-                pool_remove(pool);
-}
-
-static void adopt_refresh_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
-{
-        pool->adopting = false;
-        if (error)
-                pool_set_health(pool, "inaccessible", "scan", error->message);
+        if (pool->scanned)
+                step(*ret, "Refresh", NULL, refresh_done, 0);
         else
-                pool->scanned = true;
-        pool->manager->hooks->pool_ready(pool);
-        job_finish(op->job, error);
-}
-
-static void adopt_watch_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
-{
-        op->job->next = finish;
-        step(op->job, "Refresh", NULL, adopt_refresh_done, 0);
-}
-
-static void adopt_check_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
-{
-        Job *job = op->job;
-        int active = false;
-
-        if (!error && sd_bus_message_read(reply, "b", &active) >= 0 && active) {
-                step(job, "Watch", fill_true, adopt_watch_done, 0);
-                return;
-        }
-        pool_ref(pool);
-        adopt_not_active(pool, error ? error->message : "its storage is not there");
-        job_finish(job, error);
-        pool_unref(pool);
-}
-
-int pool_adopt(Pool *pool, sd_bus_error *error)
-{
-        _cleanup_(job_unrefp) Job *job = NULL;
-        int r;
-
-        r = begin(pool, "adopt-pool", UINT32_MAX, &job, error);
-        if (r < 0)
-                return r;
-        pool->adopting = true;
-        pool->state = POOL_ACTIVE;
-        step(job, "Check", NULL, adopt_check_done, 0);
+                adopt_steps(*ret);
         return 0;
 }
 
@@ -428,25 +477,24 @@ int pool_adopt(Pool *pool, sd_bus_error *error)
 
 static int on_retry(sd_event_source *s, uint64_t usec, void *userdata)
 {
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         Pool *pool = userdata;
 
         pool->retry = sd_event_source_disable_unref(pool->retry);
-        if (pool->autostart && pool->state == POOL_INACTIVE)
+        if (pool->state == POOL_ACTIVE) {
+                if (!pool->scanned && (!TAILQ_EMPTY(&pool->jobs) || pool_adopt(pool, &error) < 0))
+                        retry_later(pool);
+        } else if (pool->autostart && pool->state == POOL_INACTIVE)
                 pool_autostart(pool);
         return 0;
 }
 
 static void autostart_failed(Pool *pool, const char *why)
 {
-        pool->retry_backoff = pool->retry_backoff == 0 ? RETRY_MIN_USEC : pool->retry_backoff * 2;
-        if (pool->retry_backoff > RETRY_MAX_USEC)
-                pool->retry_backoff = RETRY_MAX_USEC;
+        retry_later(pool);
         log_warning("Autostart of pool '%s' failed, the next try is in %lu s: %s", pool->def->name,
                     (unsigned long) (pool->retry_backoff / USEC_PER_SEC), why);
         pool_set_health(pool, "unknown", "autostart", why);
-        pool->retry = sd_event_source_disable_unref(pool->retry);
-        (void) sd_event_add_time_relative(pool->manager->event, &pool->retry, CLOCK_MONOTONIC,
-                                          pool->retry_backoff, USEC_PER_SEC / 10, on_retry, pool);
 }
 
 static void autostart_done(Job *job, const sd_bus_error *error)
