@@ -121,6 +121,16 @@ Job *job_unref(Job *job)
 
 void job_forget(Job *job)
 {
+        JobWaiter *waiter;
+
+        if (!job_is_over(job) && !sd_bus_error_is_set(&job->error))
+                (void) sd_bus_error_setf(&job->error, STORAGE_ERROR_INTERRUPTED,
+                                         "Interrupted by the end of the service: %s may be done or not",
+                                         job->operation);
+        while ((waiter = TAILQ_FIRST(&job->waiters))) {
+                TAILQ_REMOVE(&job->waiters, waiter, entry);
+                waiter->done(waiter, job);
+        }
         job_unlink(job);
         job->n_ref = 1;
         job_unref(job);

@@ -101,7 +101,7 @@ void job_set_progress(Job *job, uint64_t done, uint64_t total);
 /* Ends it: error NULL or unset is success. Tells those who wait, and drops the steps' reference. */
 void job_finish(Job *job, const sd_bus_error *error);
 bool job_is_over(const Job *job);
-/* Only at the daemon's end: what is left of a job is freed, nobody is told. */
+/* Only at the daemon's end: those who wait hear that it was interrupted, and what is left of it is freed. */
 void job_forget(Job *job);
 
 void job_add_waiter(Job *job, JobWaiter *waiter);

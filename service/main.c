@@ -173,8 +173,11 @@ static bool has_nothing_to_do(void)
 static int on_released(sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
         service.releasing = false;
+        /* What is being written down is waited for, as long as it takes no longer than END_USEC. */
+        if (service.ending && !store_is_idle(service.manager->store))
+                return 1;
         /* All calls that were sent to the name came before this reply: they have been seen by now. */
-        if (service.ending || has_nothing_to_do())
+        if (service.ending || (has_nothing_to_do() && !bus_is_busy(service.objects)))
                 (void) sd_event_exit(service.event, 0);
         else
                 request_name();
@@ -203,6 +206,8 @@ static void check_idle(void *userdata)
 {
         uint64_t wait = service.manager->options.idle_timeout;
 
+        if (service.ending && !service.releasing && store_is_idle(service.manager->store))
+                (void) sd_event_exit(service.event, 0);
         if (wait == 0 || service.ending || !service.has_name)
                 return;
         if (!has_nothing_to_do() || bus_is_busy(service.objects)) {

@@ -131,8 +131,11 @@ Manager *manager_free(Manager *m)
         manager_interrupt(m);
         while ((job = TAILQ_FIRST(&m->jobs)))
                 job_forget(job);
+        /* The bus layer has references of its own: what belongs to the manager goes now. Nothing is
+         * announced: the pools are still there, the service is not. */
         TAILQ_FOREACH_SAFE (pool, &m->pools, entry, next) {
-                pool_unref(pool);
+                pool->announced = false;
+                pool_remove(pool);
         }
         store_free(m->store);
         sd_event_source_disable_unref(m->announce);

@@ -277,11 +277,14 @@ static void fail_all(Pool *pool, const sd_bus_error *error)
 {
         Operation *op;
 
+        /* With the last job that fails the pool itself may go. */
+        pool_ref(pool);
         while ((op = TAILQ_FIRST(&pool->queue))) {
                 TAILQ_REMOVE(&pool->queue, op, entry);
                 pool->n_queue--;
                 operation_done(pool, op, NULL, error);
         }
+        pool_unref(pool);
 }
 
 /* Nothing more can be asked of this pool until the kernel lets go: what waits is told so. */
@@ -353,6 +356,7 @@ static void on_reply(sd_bus_message *reply, const sd_bus_error *error, void *use
         Pool *pool = userdata;
         Operation *op = pool->current;
 
+        pool_ref(pool);
         pool->current = NULL;
         if (!error) {
                 pool->worker_backoff = 0;
@@ -364,6 +368,7 @@ static void on_reply(sd_bus_message *reply, const sd_bus_error *error, void *use
         operation_done(pool, op, reply, error);
         if (!pool->gone)
                 pump(pool);
+        pool_unref(pool);
 }
 
 static int send_operation(Pool *pool, Operation *op)

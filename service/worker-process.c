@@ -235,8 +235,10 @@ int worker_process_call(WorkerProcess *w, sd_bus_message *m, uint64_t timeout, W
         r = sd_bus_call_async(w->bus, &w->call_slot, m, on_reply, w, UINT64_MAX);
         if (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE)
                 worker_process_kill(w); /* it is dead and not reaped yet: the answer is how it died */
-        else if (r < 0)
+        else if (r < 0) {
+                (void) sd_event_source_set_enabled(w->deadline, SD_EVENT_OFF);
                 return r;
+        }
         w->cancelled = false;
         w->reply = reply;
         w->reply_userdata = userdata;
@@ -307,7 +309,8 @@ static void set_stuck(WorkerProcess *w)
                                  w->what);
         if (w->hooks.stuck)
                 w->hooks.stuck(w, &error, w->hooks.userdata);
-        finish_call(w, NULL, &error);
+        if (is_known(w)) /* whom that was told may have freed it */
+                finish_call(w, NULL, &error);
 }
 
 /*
