@@ -211,58 +211,69 @@ static unsigned row_changes(const VolumeRow *a, const VolumeRow *b)
         return c;
 }
 
-static int volume_add(Pool *pool, VolumeRow *row, Volume **ret)
+/* Removed and there again before either was told: told as removed first, then as added. */
+static void tell_removal_first(Pool *pool, const char *name)
 {
         RemovedVolume *removed, *next;
-        Volume *v;
+
+        TAILQ_FOREACH_SAFE (removed, &pool->removed, entry, next) {
+                if (!streq(removed->name, name))
+                        continue;
+                pool->manager->hooks->volume_removed(pool, removed->name);
+                TAILQ_REMOVE(&pool->removed, removed, entry);
+                pool->n_dirty--;
+                free(removed);
+                return;
+        }
+}
+
+static int volume_added(Volume *v)
+{
+        Pool *pool = v->pool;
+
+        pool->n_volumes++;
+        pool->generation++;
+        tell_removal_first(pool, v->row.name);
+        mark(v, VOLUME_ADDED);
+        pool_changed(pool, POOL_CHANGE_CONTENTS);
+        return overlay_add(v);
+}
+
+static int volume_changed(Volume *v, VolumeRow *row)
+{
+        unsigned changes = row_changes(&v->row, row);
+        int r = 0;
+
+        if (changes & VOLUME_BACKING)
+                overlay_remove(v);
+        volume_row_done(&v->row);
+        v->row = *row;
+        *row = (VolumeRow){};
+        if (changes & VOLUME_BACKING)
+                r = overlay_add(v);
+        mark(v, changes);
+        return r;
+}
+
+int volume_update(Pool *pool, VolumeRow *row, Volume **ret)
+{
+        Volume *v, *other;
 
         v = calloc(1, sizeof *v);
         if (!v)
                 return -ENOMEM;
         v->pool = pool;
         v->row = *row;
-        *row = (VolumeRow){};
-        RB_INSERT(VolumeTree, &pool->volumes, v);
-        pool->n_volumes++;
-        /* Removed and there again before either was told: told as removed first, then as added. */
-        TAILQ_FOREACH_SAFE (removed, &pool->removed, entry, next) {
-                if (!streq(removed->name, v->row.name))
-                        continue;
-                pool->manager->hooks->volume_removed(pool, removed->name);
-                TAILQ_REMOVE(&pool->removed, removed, entry);
-                pool->n_dirty--;
-                free(removed);
-                break;
-        }
-        mark(v, VOLUME_ADDED);
-        pool->generation++;
-        pool_changed(pool, POOL_CHANGE_CONTENTS);
-        *ret = v;
-        return overlay_add(v);
-}
-
-int volume_update(Pool *pool, VolumeRow *row, Volume **ret)
-{
-        Volume *v = volume_find(pool, row->name);
-        unsigned changes;
-        int r = 0;
-
-        if (!v)
-                r = volume_add(pool, row, &v);
-        else {
-                changes = row_changes(&v->row, row);
-                if (changes & VOLUME_BACKING)
-                        overlay_remove(v);
-                volume_row_done(&v->row);
-                v->row = *row;
-                *row = (VolumeRow){};
-                if (changes & VOLUME_BACKING)
-                        r = overlay_add(v);
-                mark(v, changes);
-        }
+        /* One descent of the tree for the many that a listing brings. */
+        other = RB_INSERT(VolumeTree, &pool->volumes, v);
         if (ret)
-                *ret = v;
-        return r;
+                *ret = other ? other : v;
+        if (other) {
+                free(v);
+                return volume_changed(other, row);
+        }
+        *row = (VolumeRow){};
+        return volume_added(v);
 }
 
 static void volume_free(Volume *v)
