@@ -17,6 +17,8 @@ from pathlib import Path
 RECIPE = Path(__file__).resolve().parent.parent / "image"
 SUITE = "bookworm"
 ROOT_SIZE = "2G"
+# Bytes for each inode: tests make a hundred thousand small files.
+INODE_RATIO = "8192"
 BUILD_LIMIT = 1200
 KEEP_UNUSED = 24 * 3600
 APPLETS = ("chroot", "insmod", "mkdir", "mount", "sh", "switch_root", "umount", "usleep")
@@ -113,7 +115,7 @@ def fill(new, log):
     make_kernel(root, new)
     make_initrd(root, new, log)
     run(log, "mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0",
-        "-d", root, new / "root.ext4", ROOT_SIZE)
+        "-i", INODE_RATIO, "-d", root, new / "root.ext4", ROOT_SIZE)
     shutil.rmtree(root)
 
 
