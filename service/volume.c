@@ -216,6 +216,10 @@ static void tell_removal_first(Pool *pool, const char *name)
 {
         RemovedVolume *removed, *next;
 
+        if (pool->n_dirty > VOLUME_SIGNALS_MAX) {
+                pool->reset_needed = true; /* so many are told as one, and need no search */
+                return;
+        }
         TAILQ_FOREACH_SAFE (removed, &pool->removed, entry, next) {
                 if (!streq(removed->name, name))
                         continue;
