@@ -20,7 +20,6 @@ ROOT_SIZE = "2G"
 # Bytes for each inode: tests make a hundred thousand small files.
 INODE_RATIO = "8192"
 BUILD_LIMIT = 1200
-KEEP_UNUSED = 24 * 3600
 APPLETS = ("chroot", "insmod", "mkdir", "mount", "sh", "switch_root", "umount", "usleep")
 LEFT_OUT = ("doc", "info", "locale", "man")
 
@@ -77,13 +76,14 @@ def image():
 
 
 def prune(cache, current):
-    """Removes images of other recipes that nobody used lately, and what a killed build left behind."""
-    for path in cache.iterdir():
-        if path == current or not path.is_dir():
-            continue
-        unfinished = path.name.startswith("new-")
-        if not unfinished and time.time() - path.stat().st_mtime < KEEP_UNUSED:
-            continue
+    """Removes what killed builds left behind, and images of other recipes that nobody uses.
+
+    The one used last stays: who goes back and forth between two branches need not build each time.
+    """
+    others = [path for path in cache.iterdir() if path != current and path.is_dir()]
+    unfinished = [path for path in others if path.name.startswith("new-")]
+    images = sorted(set(others) - set(unfinished), key=lambda path: path.stat().st_mtime)
+    for path in unfinished + images[:-1]:
         with open(path / "in-use", "w") as in_use:
             try:
                 fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
