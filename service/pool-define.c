@@ -315,7 +315,9 @@ int pool_update(Pool *pool, PoolDef *def_arg, uid_t uid, Job **ret, sd_bus_error
         int r;
 
         r = check_update(pool, def, error);
-        if (r >= 0 && pool->state == POOL_INACTIVE)
+        /* One that is going away, or just ending its life as a transient one, would take the new definition
+         * with it. */
+        if (r >= 0 && !pool_is_active(pool))
                 r = pool_require_no_jobs(pool, NULL, "updated", error);
         if (r >= 0)
                 r = begin(pool->manager, pool, "update-pool", NULL, uid, ret, error);
@@ -403,7 +405,10 @@ int pool_set_autostart(Pool *pool, bool autostart, uid_t uid, Job **ret, sd_bus_
                         error, STORAGE_ERROR_INVALID_ARGUMENT,
                         "Pool '%s' is transient: it cannot be started automatically; define it first",
                         pool->def->name);
-        r = begin(pool->manager, pool, "set-autostart", NULL, uid, ret, error);
+        /* It may be being undefined: nothing must be left of it then. */
+        r = pool->state == POOL_INACTIVE ? pool_require_no_jobs(pool, NULL, "changed", error) : 0;
+        if (r >= 0)
+                r = begin(pool->manager, pool, "set-autostart", NULL, uid, ret, error);
         if (r < 0)
                 return r;
         autostart_steps(*ret, autostart);
