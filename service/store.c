@@ -208,7 +208,8 @@ static int send_request(Store *store, Request *req)
         return r;
 }
 
-static void send_first(Store *store)
+/* 1: somebody works on it, or there is none. */
+static int try_first(Store *store)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         Request *req = TAILQ_FIRST(&store->queue);
@@ -216,15 +217,24 @@ static void send_first(Store *store)
 
         if (!req ||
             (store->worker && (!worker_process_alive(store->worker) || worker_process_busy(store->worker))))
-                return;
+                return 1;
         if (!store->worker)
                 r = start_worker(store, &error);
         if (r >= 0)
                 r = send_request(store, req);
-        if (r < 0) {
+        if (r >= 0)
+                return 1;
+        if (!sd_bus_error_is_set(&error))
                 (void) error_set_errno(&error, r, "Cannot write the service's own files");
-                finish_first(store, &error);
-        }
+        finish_first(store, &error);
+        return 0;
+}
+
+/* One that cannot be sent is over, and those behind it are as good as first: nobody else would try them. */
+static void send_first(Store *store)
+{
+        while (try_first(store) == 0)
+                ;
 }
 
 static void on_gone(WorkerProcess *w, void *userdata)
