@@ -99,6 +99,11 @@ static void job_unlink(Job *job)
                 return;
         job->linked = false;
         TAILQ_REMOVE(&job->manager->jobs, job, entry);
+        if (!job->kept)
+                return;
+        job->kept = false;
+        TAILQ_REMOVE(&job->manager->kept, job, kept_entry);
+        job->manager->n_kept--;
 }
 
 Job *job_unref(Job *job)
@@ -115,6 +120,7 @@ Job *job_unref(Job *job)
         strv_free(job->changes);
         safe_close(job->result_fd);
         free(job->volume_name);
+        free(job->backing_path);
         free(job);
         return NULL;
 }
@@ -192,13 +198,24 @@ void job_set_progress(Job *job, uint64_t done, uint64_t total)
         (void) sd_event_source_set_enabled(job->progress, SD_EVENT_ONESHOT);
 }
 
-static int on_keep_time(sd_event_source *s, uint64_t usec, void *userdata)
+static void job_keep(Job *job)
 {
-        Job *job = userdata;
+        job_ref(job);
+        job->kept = true;
+        TAILQ_INSERT_TAIL(&job->manager->kept, job, kept_entry);
+        job->manager->n_kept++;
+}
 
+static void job_let_go(Job *job)
+{
         job->manager->hooks->job_removed(job);
         job_unlink(job);
         job_unref(job);
+}
+
+static int on_keep_time(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        job_let_go(userdata);
         return 0;
 }
 
@@ -209,7 +226,9 @@ static void job_retire(Job *job)
         if (job->published && job->handed_out &&
             sd_event_add_time_relative(job->manager->event, &job->timer, CLOCK_MONOTONIC, JOB_KEEP_USEC,
                                        USEC_PER_SEC, on_keep_time, job) >= 0) {
-                job_ref(job);
+                job_keep(job);
+                if (job->manager->n_kept > JOBS_KEPT_MAX)
+                        job_let_go(TAILQ_FIRST(&job->manager->kept));
                 return;
         }
         if (job->published)

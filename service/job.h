@@ -36,6 +36,8 @@ typedef enum JobChange {
 /* A job is shown on the bus when it has lasted this long, and stays for this long after its end. */
 #define JOB_PUBLISH_USEC (250 * USEC_PER_MSEC)
 #define JOB_KEEP_USEC (60 * USEC_PER_SEC)
+/* No more than these are kept: the one that ended first goes first. */
+#define JOBS_KEPT_MAX 1024U
 
 typedef struct JobWaiter JobWaiter;
 struct JobWaiter {
@@ -48,6 +50,7 @@ struct JobWaiter {
 struct Job {
         TAILQ_ENTRY(Job) entry;      /* in manager->jobs */
         TAILQ_ENTRY(Job) pool_entry; /* in pool->jobs, if it has a pool */
+        TAILQ_ENTRY(Job) kept_entry; /* in manager->kept, if it is over and kept */
         unsigned n_ref;
         Manager *manager;
         Pool *pool; /* NULL for none; a job keeps its pool alive */
@@ -55,7 +58,8 @@ struct Job {
         const char *operation; /* a literal: "create-volume" */
         uid_t uid;
         char *volume_name; /* what it works on and has locked, besides the pool; NULL: none */
-        uint64_t start;    /* µs UTC */
+        char *backing_path; /* the file that its volume is to be built on: nobody may change that meanwhile */
+        uint64_t start;     /* µs UTC */
         uint64_t end;      /* 0: not over */
         JobState state;
         bool cancelable, cancel_asked;
@@ -64,6 +68,7 @@ struct Job {
         bool published, handed_out;
         Job *next_flushing;        /* in pool->flushing */
         bool linked;               /* still in the manager's list */
+        bool kept;                 /* over, and shown for a while; the list of these has a reference */
         sd_event_source *timer;    /* until it is shown, or until it is forgotten */
         sd_event_source *progress; /* holds back progress signals */
         TAILQ_HEAD(, JobWaiter) waiters;

@@ -290,7 +290,10 @@ static int connect_bus(bool session)
                           strerrordesc_np(-r));
                 return r;
         }
-        r = sd_bus_attach_event(service.bus, service.event, SD_EVENT_PRIORITY_NORMAL);
+        /* The last replies are sent when the loop has ended. */
+        r = sd_bus_set_close_on_exit(service.bus, false);
+        if (r >= 0)
+                r = sd_bus_attach_event(service.bus, service.event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
                 r = sd_bus_match_signal_async(service.bus, NULL, "org.freedesktop.DBus.Local", NULL,
                                               "org.freedesktop.DBus.Local", "Disconnected", on_disconnected,

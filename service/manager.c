@@ -90,6 +90,7 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         m->lock_fd = -EBADF;
         TAILQ_INIT(&m->pools);
         TAILQ_INIT(&m->jobs);
+        TAILQ_INIT(&m->kept);
         TAILQ_INIT(&m->waiting_to_fill);
         RB_INIT(&m->overlays);
         r = sd_id128_randomize(&id);

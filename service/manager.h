@@ -63,7 +63,8 @@ struct Manager {
         TAILQ_HEAD(, Pool) pools;
         unsigned n_pools;
         TAILQ_HEAD(, Job) jobs; /* also those that are over and kept */
-        unsigned n_running;
+        TAILQ_HEAD(, Job) kept; /* those of them that are over, in the order of their ends */
+        unsigned n_running, n_kept;
         uint64_t last_job;
         TAILQ_HEAD(, DataJob) waiting_to_fill; /* data-job.c: no more than a few move data at once */
         unsigned n_filling;

@@ -36,6 +36,42 @@ static int require_unlocked(Pool *pool, const char *name, sd_bus_error *error)
         return 0;
 }
 
+/* Nobody is just building a volume on v. */
+static int require_no_builder(const Volume *v, sd_bus_error *error)
+{
+        _cleanup_free_ char *path = volume_path(v);
+        Job *job;
+
+        if (!path)
+                return -ENOMEM;
+        TAILQ_FOREACH (job, &v->pool->manager->jobs, entry) {
+                if (!job_is_over(job) && streq_ptr(job->backing_path, path))
+                        return error_setf(
+                                error, STORAGE_ERROR_BUSY,
+                                "Volume '%s' of pool '%s' is busy: job %lu makes volume '%s' on it",
+                                v->row.name, v->pool->def->name, (unsigned long) job->id, job->volume_name);
+        }
+        return 0;
+}
+
+/* The file that def is to be built on, which nobody may be changing. *ret is NULL if there is none. */
+static int require_backing(Pool *pool, const VolumeDef *def, char **ret, sd_bus_error *error)
+{
+        Volume *v;
+
+        *ret = NULL;
+        if (!def->backing_path)
+                return 0;
+        if (def->backing_path[0] == '/')
+                *ret = strdup(def->backing_path);
+        else if (asprintf(ret, "%s/%s", strempty(pool->def->target_path), def->backing_path) < 0)
+                *ret = NULL;
+        if (!*ret)
+                return -ENOMEM;
+        v = volume_find_by_path(pool->manager, *ret);
+        return v ? require_unlocked(v->pool, v->row.name, error) : 0;
+}
+
 static int begin(Pool *pool, const char *operation, const char *name, const char *verb, uid_t uid, Job **ret,
                  sd_bus_error *error)
 {
@@ -161,15 +197,19 @@ int volume_create(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
                   sd_bus_error *error)
 {
         _cleanup_(volume_def_freep) VolumeDef *def = def_arg;
+        _cleanup_free_ char *backing = NULL;
         VolumeWork *w;
         int r;
 
         if (volume_find(pool, def->name))
                 return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
                                   def->name, pool->def->name);
-        r = begin(pool, "create-volume", def->name, "given a volume", uid, ret, error);
+        r = require_backing(pool, def, &backing, error);
+        if (r >= 0)
+                r = begin(pool, "create-volume", def->name, "given a volume", uid, ret, error);
         if (r < 0)
                 return r;
+        (*ret)->backing_path = TAKE_PTR(backing);
         w = (*ret)->data;
         r = volume_def_format_xml(def, &w->xml);
         if (r >= 0)
@@ -227,6 +267,8 @@ int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *err
         int r;
 
         r = require_no_dependents(v, error);
+        if (r >= 0)
+                r = require_no_builder(v, error);
         if (r < 0)
                 return r;
         r = begin(v->pool, "delete-volume", v->row.name, "changed", uid, ret, error);
@@ -281,6 +323,9 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
                                   "Volume '%s' has %lu bytes: to make it smaller, at the loss of what is at "
                                   "its end, ask for shrink",
                                   v->row.name, (unsigned long) v->row.capacity);
+        r = require_no_builder(v, error);
+        if (r < 0)
+                return r;
         r = begin(v->pool, "resize-volume", v->row.name, "changed", uid, ret, error);
         if (r < 0)
                 return r;

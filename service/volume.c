@@ -156,6 +156,21 @@ static int overlay_add(Volume *v)
         return 0;
 }
 
+/* Its coming or going is a change of those that are built on it. */
+static void mark_dependents(const Volume *v)
+{
+        _cleanup_free_ char *path = NULL;
+        Overlay *o = NULL;
+
+        if (RB_EMPTY(&v->pool->manager->overlays))
+                return;
+        path = volume_path(v);
+        while (path && (o = volume_next_dependent(v, path, o))) {
+                if (o->volume != v)
+                        mark(o->volume, VOLUME_BACKING);
+        }
+}
+
 Volume *volume_backing(const Volume *v)
 {
         Volume *backing;
@@ -239,6 +254,7 @@ static int volume_added(Volume *v)
         pool->generation++;
         tell_removal_first(pool, v->row.name);
         mark(v, VOLUME_ADDED);
+        mark_dependents(v);
         pool_changed(pool, POOL_CHANGE_CONTENTS);
         return overlay_add(v);
 }
@@ -284,6 +300,7 @@ static void volume_free(Volume *v)
 {
         Pool *pool = v->pool;
 
+        mark_dependents(v);
         overlay_remove(v);
         if (v->changes != 0) {
                 TAILQ_REMOVE(&pool->dirty, v, dirty);
