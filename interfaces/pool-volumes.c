@@ -199,17 +199,23 @@ int pool_method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
 }
 
+/* A page ends early before the bus would refuse it: 32 MiB is the end of whoever sends it. */
+#define LIST_SIZE_MAX (16U * 1024 * 1024)
+#define LIST_ROW_SIZE 80U
+
 typedef struct ListArguments {
         const char *after, *prefix, *format;
         uint32_t limit;
 } ListArguments;
 
-static int append_volume(sd_bus_message *reply, const Volume *v)
+/* Adds to *size what the row takes in the message, about. */
+static int append_volume(sd_bus_message *reply, const Volume *v, size_t *size)
 {
         _cleanup_free_ char *path = path_of_volume(v->pool, v->row.name), *key = volume_key(v);
 
         if (!path || !key)
                 return -ENOMEM;
+        *size += strlen(path) + strlen(key) + strlen(v->row.name) + LIST_ROW_SIZE;
         return sd_bus_message_append(reply, "(osssttta{sv})", path, v->row.name, key, v->row.format,
                                      v->row.capacity, v->row.allocation, (uint64_t) (v->row.mtime / 1000),
                                      0);
@@ -219,6 +225,7 @@ static int append_page(sd_bus_message *reply, Pool *pool, const ListArguments *a
 {
         const char *last = "";
         uint32_t n = 0;
+        size_t size = 0;
         Volume *v;
         int r = 0;
 
@@ -232,11 +239,11 @@ static int append_page(sd_bus_message *reply, Pool *pool, const ListArguments *a
                         break;
                 if (a->format && !streq(a->format, v->row.format))
                         continue;
-                if (n++ == a->limit) {
+                if (n++ == a->limit || size > LIST_SIZE_MAX) {
                         *ret_next = last;
                         break;
                 }
-                r = append_volume(reply, v);
+                r = append_volume(reply, v, &size);
                 last = v->row.name;
         }
         return r;

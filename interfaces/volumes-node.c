@@ -15,11 +15,29 @@ static int find_volume(sd_bus *bus, const char *path, const char *interface, voi
         return !!(*ret = volume_of_path(((Pool *) userdata)->manager, path));
 }
 
+/* Names of every property and value, and what else a volume takes in the reply besides its own strings. */
+#define MANAGED_VOLUME_SIZE 1024U
+#define MANAGED_SIZE_MAX (24U * 1024 * 1024)
+
+static size_t managed_size(const Volume *v, const char *path)
+{
+        const VolumeExtra *extra = v->row.extra;
+        size_t n = strlen(v->row.name), target = strlen(strempty(v->pool->def->target_path));
+
+        n += 2 * (target + n + 1); /* Path, Key */
+        if (extra)
+                n += strlen(strempty(extra->backing_path)) + strlen(strempty(extra->path)) +
+                     strlen(strempty(extra->key)) + strlen(strempty(extra->problem));
+        if (v->overlay) /* Backing, and in Dependents of the other */
+                n += 2 * strlen(path);
+        return n + strlen(path) + MANAGED_VOLUME_SIZE;
+}
+
 static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error)
 {
         _cleanup_strv_free_ char **nodes = NULL;
         Pool *pool = userdata;
-        size_t n = 0;
+        size_t n = 0, size = 0;
         Volume *v;
 
         if (pool->n_volumes > MANAGED_VOLUMES_MAX)
@@ -33,9 +51,15 @@ static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***re
                 return -ENOMEM;
         RB_FOREACH (v, VolumeTree, &pool->volumes) {
                 nodes[n] = path_of_volume(pool, v->row.name);
-                if (!nodes[n++])
+                if (!nodes[n])
                         return -ENOMEM;
+                size += managed_size(v, nodes[n++]);
         }
+        if (size > MANAGED_SIZE_MAX)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                         "The %u volumes of pool '%s' are more than one reply can hold: "
+                                         "list them in pages with " POOL_INTERFACE ".ListVolumes",
+                                         pool->n_volumes, pool->def->name);
         *ret_nodes = TAKE_PTR(nodes);
         return 0;
 }
