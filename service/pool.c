@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service/pool.h"
 
+#include <malloc.h>
+
 #include "service/pool-worker.h"
 
 /* Signals of one pool's volumes a slice; then the loop turns to others. About a millisecond's work. */
@@ -240,6 +242,10 @@ static void send_reset(Pool *pool)
 {
         drop_pending(pool);
         pool->reset_needed = false;
+        /* What a large pool has needed lies in holes between what others have: the allocator keeps it if not
+         * asked. */
+        if (pool->n_volumes == 0)
+                (void) malloc_trim(0);
         if (pool->announced)
                 pool->manager->hooks->volumes_reset(pool);
 }
