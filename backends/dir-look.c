@@ -123,6 +123,12 @@ static int commit(Look *l, ScanEntry *e, const char *name, Seen *s)
         return changed ? l->sink->changed(l->sink, &e->row) : 0;
 }
 
+/* A list that was read while it changed may lack one: what was in use is asked itself. */
+static const LockedFiles *locked_files(const Look *l, const ScanEntry *e)
+{
+        return e && e->row.in_use ? NULL : &l->locked;
+}
+
 /* fd: the regular file, open for reading. */
 static int look_into(Look *l, ScanEntry *e, const char *name, int fd, bool link)
 {
@@ -137,7 +143,7 @@ static int look_into(Look *l, ScanEntry *e, const char *name, int fd, bool link)
                 return look_drop(l, e);
         file_row_set_stat(&s.row, &stx);
         s.ino = stx.stx_ino;
-        r = file_row_probe(fd, l->cache->folder, &stx, &s.row);
+        r = file_row_probe(fd, l->cache->folder, locked_files(l, e), &stx, &s.row);
         if (r < 0) {
                 volume_extra_free(s.row.extra);
                 return r;
@@ -239,7 +245,7 @@ static int look_at_folder(Look *l, ScanEntry *e, const char *name, const struct 
                 return commit(l, e, name, &s);
         }
         file_row_set_stat(&s.row, &hds);
-        r = file_row_probe(fd, l->cache->folder, &hds, &s.row);
+        r = file_row_probe(fd, l->cache->folder, locked_files(l, e), &hds, &s.row);
         if (r < 0) {
                 volume_extra_free(s.row.extra);
                 return r;

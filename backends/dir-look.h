@@ -5,6 +5,7 @@
  * shown. */
 
 #include "backends/backend.h"
+#include "backends/in-use.h"
 #include "backends/name-table.h"
 
 typedef enum EntryProblem {
@@ -50,6 +51,7 @@ typedef struct Look {
         ScanCache *cache;
         RefreshSink *sink;
         int dir_fd; /* the folder */
+        LockedFiles locked;
         uint32_t generation;
 } Look;
 

@@ -137,7 +137,9 @@ static int look_at_all(BackendContext *ctx, BackendScan *scan, Look *l)
         int r;
 
         l->generation = ++scan->generation;
+        locked_files_read(l->dir_fd, &l->locked);
         r = pass_entries(ctx, scan, l);
+        locked_files_done(&l->locked);
         if (r <= 0)
                 return r;
         r = sweep(scan, l);

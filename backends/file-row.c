@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/file-row.h"
 
+#include <stdatomic.h>
 #include <sys/xattr.h>
-
-#include "backends/in-use.h"
 
 #define NSEC_PER_SEC INT64_C(1000000000)
 #define BLOCK_SIZE 512U
@@ -70,13 +69,16 @@ static VolumeExtra *row_extra(VolumeRow *row)
 
 static int set_label(int fd, VolumeRow *row)
 {
-        static int enabled = -1;
+        static atomic_int known = -1;
+        int enabled = atomic_load(&known);
         char label[LABEL_MAX];
         VolumeExtra *extra;
         ssize_t n;
 
-        if (enabled < 0)
+        if (enabled < 0) {
                 enabled = access("/sys/fs/selinux/status", F_OK) >= 0;
+                atomic_store(&known, enabled);
+        }
         if (!enabled)
                 return 0;
         n = fgetxattr(fd, "security.selinux", label, sizeof(label));
@@ -173,7 +175,8 @@ static int probe_contents(const ImageFile *file, const char *folder, VolumeRow *
         return r;
 }
 
-int file_row_probe(int fd, const char *folder, const struct statx *stx, VolumeRow *row)
+int file_row_probe(int fd, const char *folder, const LockedFiles *locked, const struct statx *stx,
+                   VolumeRow *row)
 {
         uint8_t head[IMAGE_HEAD_SIZE];
         ImageFile file = {
@@ -191,7 +194,7 @@ int file_row_probe(int fd, const char *folder, const struct statx *stx, VolumeRo
                 return file_row_set_unreadable(row, stx, errno);
         file.n_head = (size_t) n;
         row->format_probed = true;
-        row->in_use = image_in_use(fd);
+        row->in_use = locked_files_may_have(locked, stx) && image_in_use(fd);
         if (image_is_plain_raw(&file)) {
                 row->format = volume_format_intern("raw");
                 row->capacity = file.size;
@@ -244,7 +247,7 @@ int file_row_read(int fd, const char *folder, const char *name, VolumeRow *ret)
         if (S_ISDIR(stx.stx_mode))
                 file_row_set_folder(&row);
         else
-                r = file_row_probe(fd, folder, &stx, &row);
+                r = file_row_probe(fd, folder, NULL, &stx, &row);
         if (r < 0)
                 volume_row_done(&row);
         else

@@ -5,6 +5,7 @@
 
 #include "backends/backend.h"
 #include "backends/image-probe.h"
+#include "backends/in-use.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -28,9 +29,11 @@ bool file_row_has_stat(const VolumeRow *row, const struct statx *stx);
 
 /*
  * Looks into a regular file: sets format, capacity, in_use and extra (which must be NULL). folder: the
- * path that relative backing names are relative to. row->name is set. 0 or -ENOMEM.
+ * path that relative backing names are relative to. locked: spares the question whether it is in use; or
+ * NULL. row->name is set. May run on any thread. 0 or -ENOMEM.
  */
-int file_row_probe(int fd, const char *folder, const struct statx *stx, VolumeRow *row);
+int file_row_probe(int fd, const char *folder, const LockedFiles *locked, const struct statx *stx,
+                   VolumeRow *row);
 /* For a file that cannot be read: raw, and the reason in extra->problem. */
 int file_row_set_unreadable(VolumeRow *row, const struct statx *stx, int error);
 /* Sets what a folder is: format "dir", no sizes. */

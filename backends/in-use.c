@@ -2,11 +2,16 @@
 #include "backends/in-use.h"
 
 #include <fcntl.h>
-#include <unistd.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 /* There are fewer than 64 permissions: both ranges, and nothing that another program would lock. */
 #define QEMU_LOCK_FIRST 100
 #define QEMU_LOCK_LENGTH 164
+
+/* A running guest has about ten on each disk. With more than these, every file is asked about. */
+#define LOCKS_MAX (64U * 1024U)
 
 bool image_in_use(int fd)
 {
@@ -20,4 +25,105 @@ bool image_in_use(int fd)
         if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
                 return false;
         return lock.l_type != F_UNLCK;
+}
+
+/*
+ * Whether all its locks are this kernel's, under the inode numbers that stat shows. It is not so where other
+ * hosts can lock a file, or where the files shown are another file system's.
+ */
+static bool lists_all_locks(int dir_fd)
+{
+        struct statfs fs;
+
+        if (fstatfs(dir_fd, &fs) < 0)
+                return false;
+        return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC ||
+               fs.f_type == BTRFS_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC;
+}
+
+static int add_inode(LockedFiles *l, uint64_t ino)
+{
+        /* A disk's locks stand together, and one of them is enough. */
+        if (l->n > 0 && l->inodes[l->n - 1] == ino)
+                return 0;
+        /* It is full at each power of two. */
+        if ((l->n & (l->n - 1)) == 0) {
+                uint64_t *p = reallocarray(l->inodes, l->n > 0 ? l->n * 2 : 1, sizeof(uint64_t));
+
+                if (!p)
+                        return -ENOMEM;
+                l->inodes = p;
+        }
+        l->inodes[l->n++] = ino;
+        return 0;
+}
+
+/*
+ * "1: OFDLCK ADVISORY  READ -1 fe:00:11115256 203 203"; an arrow behind the number marks one that waits for
+ * a lock listed before. The device is the file system's, which for a Btrfs subvolume is not that of stat: an
+ * inode number of another file system only makes us ask about one file more.
+ */
+static int add_line(LockedFiles *l, const char *line)
+{
+        uint64_t ino;
+
+        if (strstr(line, ": ->"))
+                return 0;
+        if (sscanf(line, "%*s %*s %*s %*s %*s %*x:%*x:%" SCNu64, &ino) != 1)
+                return -EBADMSG;
+        return add_inode(l, ino);
+}
+
+static int read_locks(LockedFiles *l)
+{
+        char buffer[BUFSIZ * 2], line[256];
+        _cleanup_fclose_ FILE *f = fopen("/proc/locks", "re");
+
+        if (!f)
+                return -errno;
+        (void) setvbuf(f, buffer, _IOFBF, sizeof(buffer));
+        for (size_t n = 0; fgets(line, sizeof(line), f); n++) {
+                int r = n < LOCKS_MAX ? add_line(l, line) : -E2BIG;
+
+                if (r < 0)
+                        return r;
+        }
+        return ferror(f) ? -EIO : 0;
+}
+
+static int compare_inodes(const void *a, const void *b)
+{
+        uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+
+        return x < y ? -1 : x > y;
+}
+
+void locked_files_read(int dir_fd, LockedFiles *ret)
+{
+        LockedFiles l = {0};
+        struct statx stx;
+
+        if (lists_all_locks(dir_fd) && statx(dir_fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx) >= 0 &&
+            read_locks(&l) >= 0) {
+                l.known = true;
+                l.dev_major = stx.stx_dev_major;
+                l.dev_minor = stx.stx_dev_minor;
+                if (l.n > 0)
+                        qsort(l.inodes, l.n, sizeof(uint64_t), compare_inodes);
+        } else
+                locked_files_done(&l);
+        *ret = l;
+}
+
+void locked_files_done(LockedFiles *l)
+{
+        free(l->inodes);
+        *l = (LockedFiles){0};
+}
+
+bool locked_files_may_have(const LockedFiles *l, const struct statx *stx)
+{
+        if (!l || !l->known || stx->stx_dev_major != l->dev_major || stx->stx_dev_minor != l->dev_minor)
+                return true;
+        return l->n > 0 && bsearch(&stx->stx_ino, l->inodes, l->n, sizeof(uint64_t), compare_inodes);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <stdbool.h>
+#include "common/util.h"
+
+#include <sys/stat.h>
 
 /*
  * QEMU marks the images that it has open with shared OFD locks on single bytes: from 100 on one for each
@@ -10,3 +12,20 @@
  * system cannot tell. Needs no more than a descriptor for reading, and takes no lock itself.
  */
 bool image_in_use(int fd);
+
+/*
+ * Which files of one file system may be locked at all, of /proc/locks (proc_locks(5)): one look instead of a
+ * question for every file. All zero: nothing is known, so any may.
+ */
+typedef struct LockedFiles {
+        bool known;
+        uint32_t dev_major, dev_minor; /* as statx() has them */
+        uint64_t *inodes;              /* sorted */
+        size_t n;
+} LockedFiles;
+
+/* For the file system of dir_fd. What cannot be found out is not known, which is no error. */
+void locked_files_read(int dir_fd, LockedFiles *ret);
+void locked_files_done(LockedFiles *l);
+/* False: nobody had a lock on the file when the list was read. l may be NULL: not known. */
+bool locked_files_may_have(const LockedFiles *l, const struct statx *stx);

@@ -28,19 +28,20 @@ Named *name_table_find(const NameTable *t, const char *name)
                 return NULL;
         hash = hash_name(t, name);
         for (size_t i = slot_of(t, hash); t->slots[i]; i = (i + 1) & (t->n_slots - 1)) {
-                if (t->slots[i]->hash == hash && streq(t->slots[i]->name, name))
+                if (t->hashes[i] == hash && streq(t->slots[i]->name, name))
                         return t->slots[i];
         }
         return NULL;
 }
 
-static void put(NameTable *t, Named *named)
+static void put(NameTable *t, Named *named, uint32_t hash)
 {
-        size_t i = slot_of(t, named->hash);
+        size_t i = slot_of(t, hash);
 
         while (t->slots[i])
                 i = (i + 1) & (t->n_slots - 1);
         t->slots[i] = named;
+        t->hashes[i] = hash;
 }
 
 static int grow(NameTable *t)
@@ -54,13 +55,16 @@ static int grow(NameTable *t)
         if (bigger.seed == 0 && getrandom(&bigger.seed, sizeof(bigger.seed), GRND_NONBLOCK) < 0)
                 bigger.seed = (uint32_t) now_monotonic();
         bigger.slots = calloc(bigger.n_slots, sizeof(Named *));
-        if (!bigger.slots)
+        bigger.hashes = malloc(bigger.n_slots * sizeof(uint32_t));
+        if (!bigger.slots || !bigger.hashes) {
+                name_table_done(&bigger);
                 return -ENOMEM;
+        }
         for (size_t i = 0; i < t->n_slots; i++) {
                 if (t->slots[i])
-                        put(&bigger, t->slots[i]);
+                        put(&bigger, t->slots[i], t->hashes[i]);
         }
-        free(t->slots);
+        name_table_done(t);
         *t = bigger;
         return 0;
 }
@@ -74,24 +78,24 @@ int name_table_insert(NameTable *t, Named *named)
                 if (r < 0)
                         return r;
         }
-        named->hash = hash_name(t, named->name);
-        put(t, named);
+        put(t, named, hash_name(t, named->name));
         t->n++;
         return 0;
 }
 
 void name_table_remove(NameTable *t, Named *named)
 {
-        size_t mask = t->n_slots - 1, hole = slot_of(t, named->hash);
+        size_t mask = t->n_slots - 1, hole = slot_of(t, hash_name(t, named->name));
 
         while (t->slots[hole] != named)
                 hole = (hole + 1) & mask;
         /* Moves up those that would not be found any more behind the hole. */
         for (size_t i = (hole + 1) & mask; t->slots[i]; i = (i + 1) & mask) {
-                size_t home = slot_of(t, t->slots[i]->hash);
+                size_t home = slot_of(t, t->hashes[i]);
 
                 if (((i - home) & mask) >= ((i - hole) & mask)) {
                         t->slots[hole] = t->slots[i];
+                        t->hashes[hole] = t->hashes[i];
                         hole = i;
                 }
         }
@@ -102,5 +106,6 @@ void name_table_remove(NameTable *t, Named *named)
 void name_table_done(NameTable *t)
 {
         free(t->slots);
+        free(t->hashes);
         *t = (NameTable){0};
 }

@@ -2,20 +2,20 @@
 #pragma once
 
 /*
- * A hash table of things that have a name, for hundreds of thousands of file names: open addressing, one
- * pointer a slot. The things are the caller's, and begin with a Named.
+ * A hash table of things that have a name, for hundreds of thousands of file names: open addressing, a
+ * pointer and a hash a slot. The things are the caller's, and begin with a Named.
  */
 
 #include "common/util.h"
 
 typedef struct Named {
         const char *name; /* owned by the thing */
-        uint32_t hash;    /* set by name_table_insert() */
 } Named;
 
 /* All zero is an empty table. */
 typedef struct NameTable {
-        Named **slots; /* NULL: free */
+        Named **slots;    /* NULL: free */
+        uint32_t *hashes; /* of what is in the slots: most are passed by without a look at the thing */
         size_t n_slots, n;
         uint32_t seed;
 } NameTable;
@@ -28,5 +28,5 @@ int name_table_insert(NameTable *t, Named *named);
  * the slots looks at slot i again after it has removed what was there.
  */
 void name_table_remove(NameTable *t, Named *named);
-/* Frees the slots, not the things. */
+/* Frees the table's own memory, not the things. */
 void name_table_done(NameTable *t);
