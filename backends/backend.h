@@ -57,6 +57,7 @@ typedef struct PoolProblem {
 /* What a refresh finds out about the pool itself; freed with pool_report_done(). */
 typedef struct PoolReport {
         PoolStatus status;
+        Permissions permissions; /* of the target path as they are; unset: it has none. No label */
         PoolHealth health;
         PoolProblem *problems; /* at most PROBLEMS_MAX; the last then says how many more there are */
         size_t n_problems;

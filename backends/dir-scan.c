@@ -202,14 +202,18 @@ static int report_inaccessible(BackendScan *scan, int error, PoolReport *report)
 static int report_status(BackendScan *scan, int dir_fd, PoolReport *report)
 {
         struct statvfs v;
+        struct stat st;
         int r;
 
         r = report_problems(scan, report);
         if (r < 0)
                 return r;
-        if (fstatvfs(dir_fd, &v) < 0)
+        if (fstatvfs(dir_fd, &v) < 0 || fstat(dir_fd, &st) < 0)
                 return report_inaccessible(scan, errno, report);
         report->health = HEALTH_OK;
+        report->permissions.mode = st.st_mode & 07777;
+        report->permissions.owner = st.st_uid;
+        report->permissions.group = st.st_gid;
         scan->status.capacity = (uint64_t) v.f_blocks * v.f_frsize;
         scan->status.available = (uint64_t) v.f_bavail * v.f_frsize;
         scan->status.allocation = scan->status.capacity - scan->status.available;
@@ -252,7 +256,7 @@ static int look(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool 
 static int run(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool all, PoolReport *ret)
 {
         _cleanup_close_ int dir_fd = -EBADF;
-        PoolReport report = {0};
+        PoolReport report = {.permissions = PERMISSIONS_UNSET};
         int r, error = 0;
 
         dir_fd = open(scan->cache.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);

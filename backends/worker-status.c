@@ -21,7 +21,9 @@ static bool sizes_equal(const PoolReport *a, const PoolReport *b)
 
 static bool rest_equal(const PoolReport *a, const PoolReport *b)
 {
-        if (a->health != b->health || a->n_problems != b->n_problems)
+        if (a->health != b->health || a->n_problems != b->n_problems ||
+            a->permissions.mode != b->permissions.mode || a->permissions.owner != b->permissions.owner ||
+            a->permissions.group != b->permissions.group)
                 return false;
         for (size_t i = 0; i < a->n_problems; i++) {
                 if (!streq(a->problems[i].code, b->problems[i].code) ||
@@ -47,7 +49,9 @@ static int append_report(sd_bus_message *m, const PoolReport *report)
                 if (r < 0)
                         return r;
         }
-        return sd_bus_message_close_container(m);
+        r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_append(m, "uuu", report->permissions.mode, report->permissions.owner,
+                                                 report->permissions.group);
 }
 
 /* Sends next, which becomes the last. */

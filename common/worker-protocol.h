@@ -43,8 +43,9 @@
  *                                      until the next Status (there is one, and in a Refresh it comes before
  *                                      the reply). A folder that cannot be read gives no listing, but Status
  *                                      inaccessible; the listing comes by itself if it can be read later
- *   Status(t capacity, t allocation, t available, s health, a(ss) problems)  signal, when it changed: health
- *                                      ok, degraded or inaccessible; problems: code, text for people
+ *   Status(t capacity, t allocation, t available, s health, a(ss) problems, u mode, u owner, u group)
+ *                                      signal, when it changed: health ok, degraded or inaccessible; problems:
+ *                                      code, text for people; the target path's permissions as they are
  *
  * "data": one data job
  *   Fill(s pool xml, s volume xml, h fd, a{sv})  makes the volume's contents in the reserved file: options

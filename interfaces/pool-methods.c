@@ -157,6 +157,24 @@ int pool_method_update_xml(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return update(m, userdata, true, error);
 }
 
+/* What an active pool is: its definition, with the permissions that its target path really has. */
+static int format_active(const Pool *pool, char **ret)
+{
+        _cleanup_(pool_def_freep) PoolDef *def = NULL;
+        const Permissions *real = &pool->permissions;
+        int r;
+
+        r = pool_def_copy(pool->def, &def);
+        if (r < 0)
+                return r;
+        if (pool->scanned && real->mode != MODE_UNSET) {
+                def->permissions.mode = real->mode;
+                def->permissions.owner = real->owner;
+                def->permissions.group = real->group;
+        }
+        return pool_def_format_xml(def, &pool->status, ret);
+}
+
 int pool_method_get_xml(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         _cleanup_free_ char *xml = NULL;
@@ -167,7 +185,7 @@ int pool_method_get_xml(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         r = options_read(m, options, ELEMENTSOF(options), error);
         if (r >= 0)
-                r = pool_def_format_xml(inactive ? pool_next_def(pool) : pool->def,
-                                        inactive ? NULL : &pool->status, &xml);
+                r = inactive ? pool_def_format_xml(pool_next_def(pool), NULL, &xml)
+                             : format_active(pool, &xml);
         return r < 0 ? r : sd_bus_reply_method_return(m, "s", xml);
 }

@@ -101,6 +101,8 @@ static int read_problems(sd_bus_message *m, char ***ret_codes, char ***ret_texts
                 if (r >= 0)
                         r = strv_extend(&texts, text);
         }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
         if (r < 0)
                 return r;
         *ret_codes = TAKE_PTR(codes);
@@ -122,12 +124,14 @@ static void sweep(Pool *pool)
 static void on_status(Pool *pool, sd_bus_message *m)
 {
         _cleanup_strv_free_ char **codes = NULL, **texts = NULL;
+        Permissions *p = &pool->permissions;
         PoolStatus status;
         const char *health;
 
         if (sd_bus_message_read(m, "ttts", &status.capacity, &status.allocation, &status.available,
                                 &health) < 0 ||
-            read_problems(m, &codes, &texts) < 0)
+            read_problems(m, &codes, &texts) < 0 ||
+            sd_bus_message_read(m, "uuu", &p->mode, &p->owner, &p->group) < 0)
                 return;
         if (pool->listing_open)
                 sweep(pool);

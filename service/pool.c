@@ -33,6 +33,7 @@ int pool_new(Manager *m, PoolDef *def, Pool **ret)
         pool->n_ref = 1;
         pool->manager = m;
         pool->health = "unknown";
+        pool->permissions = PERMISSIONS_UNSET;
         RB_INIT(&pool->volumes);
         TAILQ_INIT(&pool->dirty);
         TAILQ_INIT(&pool->removed);

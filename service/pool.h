@@ -70,6 +70,7 @@ struct Pool {
         const char *health; /* interned: ok degraded inaccessible unknown */
         char **problem_codes, **problem_texts;
         PoolStatus status;
+        Permissions permissions; /* of the target path as the worker sees them; no label */
         uint64_t last_refresh, generation;
 
         struct VolumeTree volumes;

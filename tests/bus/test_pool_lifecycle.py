@@ -489,3 +489,11 @@ def test_order_of_signals_and_reply(service, folder):
     service.make_pool("p", folder)
     log.settle(0)
     assert log.select("InterfacesAdded")
+
+
+def test_xml_shows_the_real_permissions(service, pool, folder):
+    """An active pool shows what its folder has, its definition only what was asked for."""
+    os.chmod(folder, 0o2751)
+    pool.Refresh()
+    assert "<mode>02751</mode>" in pool.GetXML() or "<mode>2751</mode>" in pool.GetXML()
+    assert "<mode>" not in pool.GetXML({"inactive": True})
