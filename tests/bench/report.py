@@ -66,11 +66,10 @@ def write_report(lines, failed, started, with_libvirt, options):
     about = machine(started, with_libvirt)
     text = markdown(lines, failed, about)
     sys.stdout.write(text)
-    if not options.output:
-        return
-    os.makedirs(options.output, exist_ok=True)
-    with open(options.output + "/bench.md", "w", encoding="utf-8") as f:
+    folder = options.output or harness.build_dir()
+    os.makedirs(folder, exist_ok=True)
+    with open(folder + "/bench.md", "w", encoding="utf-8") as f:
         f.write(text)
-    with open(options.output + "/bench.json", "w", encoding="utf-8") as f:
+    with open(folder + "/bench.json", "w", encoding="utf-8") as f:
         json.dump({"about": about, "lines": lines, "failed": failed}, f, indent=1)
         f.write("\n")
