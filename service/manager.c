@@ -2,6 +2,7 @@
 #include "service/manager.h"
 #include "common/log.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -19,6 +20,23 @@
 #define LOCK_TRIES 200U
 #define LOCK_RETRY_USEC 25000U
 
+/* What a store worker that was killed has left half-written: its names begin with ".#" and sixteen digits.
+ */
+static void remove_leftovers(const char *folder)
+{
+        struct dirent *entry;
+        DIR *dir = opendir(folder);
+
+        while (dir && (entry = readdir(dir))) {
+                const char *digits = startswith(entry->d_name, ".#");
+
+                if (digits && strlen(digits) == 16 && strspn(digits, "0123456789abcdef") == 16)
+                        (void) unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+        if (dir)
+                (void) closedir(dir);
+}
+
 static int make_folder(const char *parent, const char *child, mode_t mode)
 {
         _cleanup_free_ char *path = NULL;
@@ -30,7 +48,13 @@ static int make_folder(const char *parent, const char *child, mode_t mode)
                 (void) mkdir(path, 0755);
                 *slash = '/';
         }
-        return mkdir(path, mode) < 0 && errno != EEXIST ? -errno : 0;
+        if (mkdir(path, mode) >= 0)
+                return 0;
+        if (errno != EEXIST)
+                return -errno;
+        if (child)
+                remove_leftovers(path);
+        return 0;
 }
 
 /* One daemon a state: a second one would undo what the first believes. */
