@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What was broken once, each in the smallest form that showed it."""
+
+import os
+import signal
+import time
+
+import pytest
+from gi.repository import GLib
+
+from client import MIB, error_name, refused, vardict
+from harness import find_binary, name_owner, wait_until
+
+pytestmark = pytest.mark.private
+
+
+def outcome(pending):
+    """How a call ended: "ok", or the last word of the error's name."""
+    try:
+        pending.wait()
+        return "ok"
+    except GLib.Error as error:
+        return error_name(error).rsplit(".", 1)[-1]
+
+
+@pytest.mark.parametrize("length", range(509, 513))
+def test_a_name_cut_within_a_character_is_answered(service, length):
+    with refused("NotFound"):
+        service.manager.GetPoolByName("x" * length + "é")
+
+
+def test_adopted_transient_pool_whose_folder_is_gone(world, daemon, service, folder):
+    path = folder + "/sub"
+    os.mkdir(path)
+    service.make_pool("t", path, transient=True)
+    daemon.kill()
+    os.rmdir(path)
+    daemon.start()
+    client = world.client(daemon)
+    wait_until(lambda: not client.pool_names(), what="the end of the pool")
+
+
+def test_end_while_pools_are_found_again_loses_none(world, daemon, service, folder):
+    service.make_pool("t", folder, transient=True)
+    for _ in range(8):
+        daemon.kill()
+        daemon.start()
+        daemon.stop()
+        assert os.listdir(daemon.runtime_dir + "/active") == ["t.xml"]
+    daemon.start()
+    assert world.client(daemon).pool_names() == ["t"]
+
+
+def test_worker_killed_while_pools_are_found_again(world, daemon, service, folder):
+    with open(folder + "/a", "w", encoding="ascii"):
+        pass
+    service.make_pool("t", folder, transient=True)
+    daemon.kill()
+    daemon.start()
+    killed = wait_until(lambda: list(daemon.workers("pool")), what="the worker")
+    os.kill(killed[0], signal.SIGKILL)
+    client = world.client(daemon)
+    assert client.pool_names() == ["t"]
+    pool = client.pool(client.manager.GetPoolByName("t"))
+
+    def found():
+        try:
+            return [row[1] for row in pool.ListVolumes({})[0]] == ["a"]
+        except GLib.Error as error:
+            assert error_name(error).endswith(".Inaccessible")
+            return False
+    wait_until(found, 20, "its volume")
+
+
+def stopped_worker(daemon):
+    """A worker program that stops itself before it begins, until the file that is returned exists."""
+    go, wrapper = daemon.base + "/go", daemon.base + "/worker"
+    real = find_binary("storaged-worker")
+    with open(wrapper, "w", encoding="utf-8") as f:
+        f.write(f'#!/bin/sh\n[ "$1" != pool ] || while [ ! -e {go} ]; do sleep 0.05; done\nexec {real} "$@"\n')
+    os.chmod(wrapper, 0o755)
+    daemon.args = (*daemon.args, "--worker", wrapper)
+    return go
+
+
+def test_held_calls_of_those_who_left_do_not_keep_it(world, folder):
+    daemon = world.daemon("--idle-timeout", "1")
+    client = world.client(daemon)
+    pool = client.make_pool("t", folder, transient=True)
+    client.connection.close_sync(None)
+    daemon.kill()
+    go = stopped_worker(daemon)
+    daemon.start()
+    leaving, client = world.client(daemon), world.client(daemon)
+    for _ in range(20):
+        leaving.start("/org/example/Storage1", "Manager", "GetVolumeByPath", "(s)", (folder + "/a",))
+    leaving.connection.flush_sync(None)
+    time.sleep(0.3)
+    leaving.connection.close_sync(None)
+    held = client.pool(pool.path).start("Stop", {"force": True})
+    with open(go, "w", encoding="ascii"):
+        pass
+    assert outcome(held) == "ok"
+    client.connection.close_sync(None)
+    wait_until(lambda: not name_owner(daemon.connection), 15, "its end when idle")
+    assert daemon.process.wait(10) == 0
+    daemon.process = None
+
+
+def test_update_beside_the_stop_of_a_transient_pool(daemon, service, folder):
+    for _ in range(10):
+        pool = service.make_pool("t", folder, transient=True)
+        stop = pool.start("Stop", {})
+        update = pool.start("Update", {"target-path": folder, "mode": 0o711}, {})
+        assert outcome(stop) == "ok"
+        kept = outcome(update) == "ok"
+        assert service.pool_names() == (["t"] if kept else [])
+        assert os.listdir(daemon.config_dir + "/pools") == (["t.xml"] if kept else [])
+        if kept:
+            service.pool(service.manager.GetPoolByName("t")).Undefine()
+
+
+def test_autostart_beside_undefine_leaves_no_link(daemon, service, folder):
+    pool = service.make_pool("t", folder, start=False)
+    undefine = pool.start("Undefine", {})
+    outcome(pool.start("SetAutostart", True, {}))
+    assert outcome(undefine) == "ok"
+    assert os.listdir(daemon.config_dir + "/autostart") == []
+
+
+def test_base_is_kept_while_an_overlay_is_made(service, pool):
+    base = service.make_volume(pool, "base", format="qcow2")
+    create = pool.start("CreateVolume", "top", MIB, vardict({"format": "qcow2", "backing": base.path}))
+    delete = base.start("Delete", {})
+    assert outcome(create) == "ok"
+    assert outcome(delete) in ("Busy", "HasDependents")
+    assert base.path in service.objects(pool.get("Volumes"))
+
+
+def test_backing_follows_the_coming_and_going_of_the_base(service, pool, folder):
+    log = service.log()
+    base = service.make_volume(pool, "base", format="qcow2")
+    top = service.make_volume(pool, "top", format="qcow2", backing=base.path)
+    os.rename(folder + "/base", folder + "/../base-elsewhere")
+    log.wait_changed(top.path, "Backing", "/")
+    log.clear()
+    os.rename(folder + "/../base-elsewhere", folder + "/base")
+    log.wait_changed(top.path, "Backing", base.path)
+
+
+def test_callers_hear_of_the_end(daemon, service, pool):
+    calls = [pool.start("CreateVolume", f"v{i}", 2048 * MIB, vardict({"preallocation": "full"})) for i in range(6)]
+    time.sleep(0.3)
+    daemon.stop()
+    assert {outcome(call) for call in calls} <= {"ok", "Interrupted"}
+
+
+def test_long_names_do_not_end_the_service(service, folder):
+    for i in range(9990):
+        with open(f"{folder}/{'-' * 250}{i:05}", "w", encoding="ascii"):
+            pass
+    pool = service.make_pool("p", folder)
+    with refused("LimitsExceeded"):
+        service.volumes(pool)
+    assert len(pool.ListVolumes({})[0]) == 9990
+
+
+def test_ended_jobs_are_kept_in_limits(service, pool):
+    for _ in range(15):
+        for call in [pool.start("Refresh", {"wait": 0}) for _ in range(100)]:
+            outcome(call)
+    wait_until(lambda: sum("/job/" in path for path in service.objects()) <= 1024, 30, "fewer jobs")
+
+
+def test_half_written_files_are_removed(daemon):
+    folder = daemon.state_dir + "/intents"
+    with open(folder + "/.#0123456789abcdef", "w", encoding="ascii"):
+        pass
+    daemon.restart()
+    assert os.listdir(folder) == []
