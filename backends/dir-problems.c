@@ -32,7 +32,8 @@ static int report_entry(const ScanEntry *e, PoolReport *report)
         r = utf8_make_valid(e->name, strlen(e->name), &name);
         if (r < 0)
                 return r;
-        return pool_report_add(report, texts[e->problem].code, "\"%s\" %s", name, texts[e->problem].text);
+        return pool_report_add(report, texts[e->seen.problem].code, "\"%s\" %s", name,
+                               texts[e->seen.problem].text);
 }
 
 int scan_cache_report(const ScanCache *cache, PoolReport *report)
@@ -43,7 +44,7 @@ int scan_cache_report(const ScanCache *cache, PoolReport *report)
                 const ScanEntry *e = (const ScanEntry *) cache->table.slots[i];
                 int r;
 
-                if (!e || e->problem == ENTRY_FINE)
+                if (!e || e->seen.problem == ENTRY_FINE)
                         continue;
                 r = report_entry(e, report);
                 if (r < 0)

@@ -6,14 +6,13 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include "backends/dir-look.h"
+#include "backends/dir-batch.h"
 #include "backends/dir-watch.h"
 #include "backends/file-unfinished.h"
 #include "common/worker-protocol.h"
 
-#define BUFFER_SIZE (256U * 1024U)
-/* Entries between two looks at whether to go on, and at the watch's queue. */
-#define ENTRIES_PER_BREATH 512U
+/* Changed names between two looks at whether to go on, and at the watch's queue. */
+#define NAMES_PER_BREATH 512U
 
 struct BackendScan {
         ScanCache cache;
@@ -21,7 +20,6 @@ struct BackendScan {
         PoolStatus status;   /* as last seen */
         PoolReport problems; /* of the cache; only its problems are used */
         DirWatch *watch;     /* NULL: not watched */
-        char *buffer;        /* for getdents */
 };
 
 int dir_scan_new(BackendContext *ctx, BackendScan **ret)
@@ -31,8 +29,7 @@ int dir_scan_new(BackendContext *ctx, BackendScan **ret)
         if (!scan)
                 return error_set_errno(ctx->error, ENOMEM, "Cannot scan %s", ctx->pool->target_path);
         scan->cache.folder = strdup(ctx->pool->target_path);
-        scan->buffer = malloc(BUFFER_SIZE);
-        if (!scan->cache.folder || !scan->buffer) {
+        if (!scan->cache.folder) {
                 dir_scan_free(scan);
                 return error_set_errno(ctx->error, ENOMEM, "Cannot scan %s", ctx->pool->target_path);
         }
@@ -47,7 +44,6 @@ BackendScan *dir_scan_free(BackendScan *scan)
         dir_watch_free(scan->watch);
         scan_cache_done(&scan->cache);
         pool_report_done(&scan->problems);
-        free(scan->buffer);
         free(scan);
         return NULL;
 }
@@ -55,61 +51,136 @@ BackendScan *dir_scan_free(BackendScan *scan)
 /* So many of the first passes look for what an earlier worker may have left. */
 #define LEFTOVER_PASSES 16U
 
-static int take_breath(BackendContext *ctx, BackendScan *scan)
+typedef struct Pass {
+        BackendContext *ctx;
+        BackendScan *scan;
+        Look *look;
+} Pass;
+
+static int take_breath(void *userdata)
 {
-        if (scan->watch)
-                dir_watch_drain(scan->watch);
-        if (!ctx->cancelled(ctx))
+        Pass *p = userdata;
+
+        if (p->scan->watch)
+                dir_watch_drain(p->scan->watch);
+        if (!p->ctx->cancelled(p->ctx))
                 return 0;
-        return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED, "The refresh of %s was cancelled",
-                                 scan->cache.folder);
+        return sd_bus_error_setf(p->ctx->error, STORAGE_ERROR_CANCELLED, "The refresh of %s was cancelled",
+                                 p->scan->cache.folder);
 }
 
-static int pass_entry(BackendScan *scan, Look *l, const struct dirent64 *d)
+/* Whether it is one to look at. What an earlier worker has left is cleared away. */
+static bool may_be_volume(Pass *p, const char *name)
 {
-        const char *name = d->d_name;
+        BackendScan *scan = p->scan;
 
-        if (name[0] == '.') {
-                if (!name[1] || (name[1] == '.' && !name[2]))
-                        return 0;
-                if (startswith(name, UNFINISHED_PREFIX)) {
-                        /*
-                         * Somebody before this worker may have left it, who need not be quite dead yet: a
-                         * write that is under way ends before its process does.
-                         */
-                        if (scan->generation <= LEFTOVER_PASSES && !unfinished_reap(l->dir_fd, name) &&
-                            scan->watch)
-                                dir_watch_want_all(scan->watch);
-                        return 0;
-                }
-        }
-        return look_at(l, name, d->d_type);
+        if (name[0] != '.')
+                return true;
+        if (!name[1] || (name[1] == '.' && !name[2]))
+                return false;
+        if (!startswith(name, UNFINISHED_PREFIX))
+                return true;
+        /*
+         * Somebody before this worker may have left it, who need not be quite dead yet: a write that is
+         * under way ends before its process does.
+         */
+        if (scan->generation <= LEFTOVER_PASSES && !unfinished_reap(p->look->folder.fd, name) && scan->watch)
+                dir_watch_want_all(scan->watch);
+        return false;
 }
 
-/* 1: seen all; 0: the folder stopped answering; negative errno. */
-static int pass_entries(BackendContext *ctx, BackendScan *scan, Look *l)
+/* getdents may tell a name twice while the folder changes: no two looks may have the same entry. */
+static void add(Pass *p, Batch *b, const struct dirent64 *d)
 {
-        size_t n_entries = 0;
+        ScanEntry *e;
 
-        for (;;) {
-                ssize_t n = getdents64(l->dir_fd, scan->buffer, BUFFER_SIZE);
+        if (!may_be_volume(p, d->d_name))
+                return;
+        e = scan_cache_find(&p->scan->cache, d->d_name);
+        if (e && e->generation == p->look->generation)
+                return;
+        if (e)
+                e->generation = p->look->generation;
+        batch_add(b, d->d_name, d->d_type, e);
+}
 
-                if (n < 0)
-                        return 0;
-                if (n == 0)
-                        return 1;
+/* The next entries: 1; there are no more: 0; negative errno: the folder does not answer. */
+static int fill(Pass *p, Batch *b)
+{
+        while (b->n == 0) {
+                ssize_t n = getdents64(p->look->folder.fd, b->buffer, BATCH_BUFFER_SIZE);
+
+                if (n <= 0)
+                        return n < 0 ? -errno : 0;
                 for (ssize_t at = 0; at < n;) {
-                        const struct dirent64 *d = (const struct dirent64 *) (scan->buffer + at);
-                        int r;
+                        const struct dirent64 *d = (const struct dirent64 *) (b->buffer + at);
 
-                        r = pass_entry(scan, l, d);
-                        if (r >= 0 && ++n_entries % ENTRIES_PER_BREATH == 0)
-                                r = take_breath(ctx, scan);
-                        if (r < 0)
-                                return r;
+                        add(p, b, d);
                         at += d->d_reclen;
                 }
         }
+        return 1;
+}
+
+/* Empties the batch. */
+static int commit(Pass *p, Batch *b)
+{
+        int r = 0;
+
+        for (BatchEntry *e = b->entries; r >= 0 && e < b->entries + b->n; e++) {
+                r = e->result;
+                /* A new name that was told twice is in the cache by now. */
+                if (r >= 0)
+                        r = look_commit(p->look, e->entry ?: scan_cache_find(&p->scan->cache, e->name),
+                                        e->name, &e->seen);
+        }
+        batch_clear(b);
+        return r;
+}
+
+/* While a batch is looked at, the one before goes into the cache, and the next is fetched. */
+static int pass_batches(Pass *p, Batch *now, Batch *other, BatchHelper *helper, int *ret_error)
+{
+        int r, filled;
+
+        filled = fill(p, now);
+        while (now->n > 0) {
+                Batch *done = now;
+
+                batch_begin(helper, now);
+                r = commit(p, other);
+                if (r < 0)
+                        return r;
+                filled = fill(p, other);
+                r = batch_finish(helper, take_breath, p);
+                if (r < 0)
+                        return r;
+                now = other;
+                other = done;
+        }
+        *ret_error = -filled;
+        r = commit(p, other);
+        return r < 0 ? r : filled == 0;
+}
+
+/* 1: seen all; 0: the folder stopped answering, errno in *ret_error; negative errno. */
+static int pass_entries(Pass *p, int *ret_error)
+{
+        BatchHelper helper = {.folder = &p->look->folder};
+        Batch a, b;
+        int r;
+
+        r = batch_init(&a);
+        if (r < 0)
+                return r;
+        r = batch_init(&b);
+        if (r >= 0) {
+                r = pass_batches(p, &a, &b, &helper, ret_error);
+                batch_helper_done(&helper);
+                batch_done(&b);
+        }
+        batch_done(&a);
+        return r;
 }
 
 /* Reports those gone that the last pass did not meet. */
@@ -132,33 +203,35 @@ static int sweep(BackendScan *scan, Look *l)
         return 0;
 }
 
-static int look_at_all(BackendContext *ctx, BackendScan *scan, Look *l)
+/* Returns as pass_entries() does. */
+static int look_at_all(Pass *p, int *ret_error)
 {
+        Look *l = p->look;
         int r;
 
-        l->generation = ++scan->generation;
-        locked_files_read(l->dir_fd, &l->locked);
-        r = pass_entries(ctx, scan, l);
-        locked_files_done(&l->locked);
+        l->generation = ++p->scan->generation;
+        locked_files_read(l->folder.fd, &l->folder.locked);
+        r = pass_entries(p, ret_error);
+        locked_files_done(&l->folder.locked);
         if (r <= 0)
                 return r;
-        r = sweep(scan, l);
+        r = sweep(p->scan, l);
         return r < 0 ? r : 1;
 }
 
-static int look_at_names(BackendContext *ctx, BackendScan *scan, Look *l, const NameTable *names)
+static int look_at_names(Pass *p, const NameTable *names)
 {
         size_t n = 0;
 
-        l->generation = scan->generation;
+        p->look->generation = p->scan->generation;
         for (size_t i = 0; i < names->n_slots; i++) {
                 int r;
 
                 if (!names->slots[i])
                         continue;
-                r = look_at(l, names->slots[i]->name, DT_UNKNOWN);
-                if (r >= 0 && ++n % ENTRIES_PER_BREATH == 0)
-                        r = take_breath(ctx, scan);
+                r = look_at(p->look, names->slots[i]->name);
+                if (r >= 0 && ++n % NAMES_PER_BREATH == 0)
+                        r = take_breath(p);
                 if (r < 0)
                         return r;
         }
@@ -225,7 +298,8 @@ static int report_status(BackendScan *scan, int dir_fd, PoolReport *report)
 static int look(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool all, int dir_fd,
                 int *ret_error)
 {
-        Look l = {.cache = &scan->cache, .sink = sink, .dir_fd = dir_fd};
+        Look l = {.cache = &scan->cache, .sink = sink, .folder = {.fd = dir_fd, .path = scan->cache.folder}};
+        Pass p = {.ctx = ctx, .scan = scan, .look = &l};
         uint64_t begin = now_monotonic();
         NameTable names = {0};
         size_t n;
@@ -236,10 +310,8 @@ static int look(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool 
         if (dir_fd < 0) {
                 *ret_error = -dir_fd;
                 r = 0;
-        } else {
-                r = all ? look_at_all(ctx, scan, &l) : look_at_names(ctx, scan, &l, &names);
-                *ret_error = r == 0 ? errno : 0;
-        }
+        } else
+                r = all ? look_at_all(&p, ret_error) : look_at_names(&p, &names);
         n = names.n;
         dir_watch_names_done(&names);
         if (scan->watch) {

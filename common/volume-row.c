@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "common/volume-row.h"
 
+#include <pthread.h>
+
 #define FORMATS_MAX 64U
 
 VolumeExtra *volume_extra_new(void)
@@ -137,21 +139,27 @@ bool volume_row_equal(const VolumeRow *a, const VolumeRow *b)
 
 const char *volume_format_intern(const char *s)
 {
+        static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
         static char *formats[FORMATS_MAX];
         static size_t n_formats;
+        const char *found = "raw";
+        size_t i = 0;
 
         if (isempty(s))
                 return "";
         if (streq(s, "raw"))
                 return "raw";
-        for (size_t i = 0; i < n_formats; i++) {
-                if (streq(formats[i], s))
-                        return formats[i];
+        (void) pthread_mutex_lock(&lock);
+        while (i < n_formats && !streq(formats[i], s))
+                i++;
+        if (i == n_formats && i < FORMATS_MAX) {
+                formats[i] = strdup(s);
+                n_formats += formats[i] != NULL;
         }
-        if (n_formats >= FORMATS_MAX)
-                return "raw";
-        formats[n_formats] = strdup(s);
-        return formats[n_formats] ? formats[n_formats++] : "raw";
+        if (i < n_formats)
+                found = formats[i];
+        (void) pthread_mutex_unlock(&lock);
+        return found;
 }
 
 /* The extra part's simple members, by their key on the wire. */

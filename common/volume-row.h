@@ -56,7 +56,10 @@ int volume_extra_copy(const VolumeExtra *extra, VolumeExtra **ret);
 void volume_row_done(VolumeRow *row);
 bool volume_row_equal(const VolumeRow *a, const VolumeRow *b);
 
-/* The one copy of a format's name; lives for ever. There are few: an unknown one beyond 64 becomes "raw". */
+/*
+ * The one copy of a format's name; lives for ever. There are few: an unknown one beyond 64 becomes "raw".
+ * Any thread may ask.
+ */
 const char *volume_format_intern(const char *s);
 
 /*
