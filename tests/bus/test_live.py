@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import pytest
 from gi.repository import GLib
 
 from client import MIB, iterate_until
@@ -126,8 +127,8 @@ def test_changes_are_coalesced(service, pool, folder):
         writes += 1
     log.settle(1)
     signals = log.select("PropertiesChanged", volume.path)
-    assert writes > 300
-    assert 1 <= len(signals) < writes / 5
+    assert writes > 600 / SLOWNESS
+    assert 1 <= len(signals) < writes / 3
     assert volume.get("Mode") == os.stat(folder + "/v").st_mode & 0o777
 
 
@@ -142,14 +143,14 @@ def test_short_lived_files_do_no_harm(service, pool, folder):
 
 
 def test_own_changes_are_told_once(service, pool):
-    log = service.log()
+    log, volumes = service.log(), pool.get("Volumes")
     volume = service.make_volume(pool, "v")
     log.settle(0.7)
-    assert len(log.select("InterfacesAdded")) == 1 and log.select("InterfacesRemoved") == []
+    assert len(log.select("InterfacesAdded", volumes)) == 1 and log.select("InterfacesRemoved", volumes) == []
     log.clear()
     volume.Delete()
     log.settle(0.7)
-    assert len(log.select("InterfacesRemoved")) == 1 and log.select("InterfacesAdded") == []
+    assert len(log.select("InterfacesRemoved", volumes)) == 1 and log.select("InterfacesAdded", volumes) == []
 
 
 def test_idle_pool_is_silent(service, pool):
@@ -231,6 +232,7 @@ def test_deleted_folder(service, world):
     assert pool.get("State") == "inactive"
 
 
+@pytest.mark.private
 def test_overflow_of_the_watch(daemon, service, pool, folder):
     """Far more events than the kernel keeps (16,384) while the worker cannot read: a rescan puts it right."""
     service.make_volume(pool, "before")
