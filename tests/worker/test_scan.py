@@ -338,3 +338,12 @@ def test_in_use_as_qemu_marks_it(folder, new_pool):
     pool.refresh()
     assert not pool.rows["a"].in_use
     assert isinstance(pool, Pool)
+
+
+def test_the_permissions_of_the_folder_are_told(folder, new_pool):
+    os.chmod(folder, 0o2750)
+    pool = new_pool()
+    assert pool.permissions == (0o2750, os.geteuid(), os.stat(folder).st_gid)
+    os.chmod(folder, 0o711)
+    pool.refresh()
+    assert pool.permissions[0] == 0o711

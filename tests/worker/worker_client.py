@@ -95,7 +95,7 @@ class Worker:
             for name in removed:
                 del self.rows[name]
         elif member == "Status":
-            self.status = values
+            self.status, self.permissions = values[:5], values[5:]
 
     def send(self, method, signature="()", *arguments, fds=(), timeout=TIMEOUT_MS, interface=INTERFACE):
         """Begins a call; finish() waits for its reply."""
