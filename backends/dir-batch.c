@@ -75,6 +75,7 @@ static void *run(void *userdata)
 {
         BatchHelper *h = userdata;
 
+        (void) pthread_setname_np(pthread_self(), "storaged-scan");
         for (;;) {
                 Batch *b;
 

@@ -78,9 +78,13 @@ static int read_locks(LockedFiles *l)
 {
         char buffer[BUFSIZ * 2], line[256];
         _cleanup_fclose_ FILE *f = fopen("/proc/locks", "re");
+        struct statfs fs;
 
-        if (!f)
+        if (!f || fstatfs(fileno(f), &fs) < 0)
                 return -errno;
+        /* A sandbox hides it behind an empty file. */
+        if (fs.f_type != PROC_SUPER_MAGIC)
+                return -ENOENT;
         (void) setvbuf(f, buffer, _IOFBF, sizeof(buffer));
         for (size_t n = 0; fgets(line, sizeof(line), f); n++) {
                 int r = n < LOCKS_MAX ? add_line(l, line) : -E2BIG;
