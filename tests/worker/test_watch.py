@@ -84,9 +84,15 @@ def test_an_idle_pool_sleeps(folder, new_pool):
         with open(f"/proc/{pool.process.pid}/status") as f:
             return int(next(line for line in f if line.startswith("voluntary_ctxt")).split()[1])
 
-    before = switches()
-    time.sleep(3)
-    assert switches() - before <= 2
+    # Mounts wake it up, and other tests beside this one mount things: one quiet window is enough.
+    woken = []
+    for _ in range(5):
+        before = switches()
+        time.sleep(2)
+        woken.append(switches() - before)
+        if woken[-1] <= 2:
+            return
+    raise AssertionError(woken)
 
 
 def test_writers_that_never_stop_cost_little(folder, new_pool):
