@@ -256,7 +256,7 @@ int file_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret)
 {
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
         char tmp[UNFINISHED_NAME_SIZE];
-        const char *name;
+        const char *name = NULL;
         int r;
 
         r = split_token(ctx, token, tmp, &name);
@@ -277,7 +277,7 @@ int file_volume_discard(BackendContext *ctx, const char *token)
 {
         _cleanup_close_ int dir_fd = -EBADF;
         char tmp[UNFINISHED_NAME_SIZE];
-        const char *name;
+        const char *name = NULL;
         int r;
 
         r = split_token(ctx, token, tmp, &name);
