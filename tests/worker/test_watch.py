@@ -224,9 +224,9 @@ def test_a_folder_that_comes_later(folder, new_pool):
     assert pool.status[3] == "inaccessible"
     folder.mkdir()
     (folder / "a").write_bytes(b"x")
-    pool.wait(lambda: "a" in pool.rows)
+    pool.wait(lambda: "a" in pool.rows and pool.signals[-1][1] == "Status")
     assert [v[0] for _t, member, v in pool.signals if member == "Rows"][0] is True
-    assert pool.signals[-1][1] == "Status" and pool.status[3] == "ok"
+    assert pool.status[3] == "ok"
 
 
 def test_a_file_system_mounted_over_the_folder(folder, pool, mounted):
