@@ -41,6 +41,7 @@ class Expectation:
         self.there.add(name)
 
     def removed(self, name):
+        self.there.discard(name)
         self.open.discard(name)
         self.gone.add(name)
 
