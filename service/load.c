@@ -126,33 +126,6 @@ static int load_definition(Manager *m, const char *path, const char *file)
         return 0;
 }
 
-static int load_definitions(Manager *m)
-{
-        _cleanup_free_ char *folder = NULL;
-        struct dirent *entry;
-        DIR *dir;
-
-        if (asprintf(&folder, "%s/pools", m->options.config_dir) < 0)
-                return -ENOMEM;
-        dir = opendir(folder);
-        if (!dir)
-                return -errno;
-        while ((entry = readdir(dir))) {
-                _cleanup_free_ char *path = NULL, *name = NULL;
-
-                if (!is_definition(entry->d_name))
-                        continue;
-                name = strndup(entry->d_name, strlen(entry->d_name) - 4);
-                path = name ? store_path(m, STORE_POOL, name) : NULL;
-                if (!path)
-                        break;
-                if (load_definition(m, path, entry->d_name) < 0)
-                        (void) strv_extend(&m->unreadable, name);
-        }
-        (void) closedir(dir);
-        return 0;
-}
-
 /* What a pool was started with is in force until it is stopped, whatever its definition says by now. */
 static int load_active(Manager *m, const char *path, const char *file)
 {
@@ -182,27 +155,31 @@ static int load_active(Manager *m, const char *path, const char *file)
         return 0;
 }
 
-static int load_all_active(Manager *m)
+/* Each definition file of a folder; what cannot be taken over is in unreadable, if that is not NULL. */
+static int load_folder(Manager *m, StoreFile kind,
+                       int (*load)(Manager *m, const char *path, const char *file), char ***unreadable)
 {
-        _cleanup_free_ char *folder = NULL;
+        _cleanup_free_ char *folder = store_path(m, kind, "x");
         struct dirent *entry;
         DIR *dir;
 
-        if (asprintf(&folder, "%s/active", m->options.runtime_dir) < 0)
+        if (!folder)
                 return -ENOMEM;
+        *strrchr(folder, '/') = 0;
         dir = opendir(folder);
         if (!dir)
                 return -errno;
         while ((entry = readdir(dir))) {
-                _cleanup_free_ char *path = NULL;
+                _cleanup_free_ char *path = NULL, *name = NULL;
 
                 if (!is_definition(entry->d_name))
                         continue;
-                if (asprintf(&path, "%s/%s", folder, entry->d_name) < 0) {
-                        path = NULL;
+                name = strndup(entry->d_name, strlen(entry->d_name) - 4);
+                path = name ? store_path(m, kind, name) : NULL;
+                if (!path)
                         break;
-                }
-                (void) load_active(m, path, entry->d_name);
+                if (load(m, path, entry->d_name) < 0 && unreadable)
+                        (void) strv_extend(unreadable, name);
         }
         (void) closedir(dir);
         return 0;
@@ -212,9 +189,9 @@ int load_pools(Manager *m)
 {
         int r;
 
-        r = load_definitions(m);
+        r = load_folder(m, STORE_POOL, load_definition, &m->unreadable);
         if (r >= 0)
-                r = load_all_active(m);
+                r = load_folder(m, STORE_ACTIVE, load_active, NULL);
         return r;
 }
 
