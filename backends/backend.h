@@ -12,6 +12,7 @@
  */
 
 #include "common/errors.h"
+#include "common/pool-details.h"
 #include "common/volume-row.h"
 
 typedef enum Preallocation {
@@ -50,7 +51,9 @@ typedef enum PoolHealth { HEALTH_OK, HEALTH_DEGRADED, HEALTH_INACCESSIBLE } Pool
 #define PROBLEMS_MAX 64U
 
 typedef struct PoolProblem {
-        char *code; /* "unreadable", "bad-name", "skipped", "unwatched", "inaccessible", "more" */
+        /* "unreadable", "bad-name", "skipped", "unwatched", "inaccessible", "more"; "low-space",
+         * "missing-device", "degraded-array" */
+        char *code;
         char *text; /* for people */
 } PoolProblem;
 
@@ -61,6 +64,7 @@ typedef struct PoolReport {
         PoolHealth health;
         PoolProblem *problems; /* at most PROBLEMS_MAX; the last then says how many more there are */
         size_t n_problems;
+        PoolDetails details;
 } PoolReport;
 
 void pool_report_done(PoolReport *report);
@@ -82,6 +86,26 @@ typedef struct CreateResult {
         char *token;   /* names it for publish and discard */
 } CreateResult;
 
+/* A candidate for a pool's source; its strings are the backend's. What is not known is NULL or 0. */
+typedef struct FoundSource {
+        const char *const *devices; /* for source-devices, NULL-terminated */
+        const char *const *links;   /* stable names of the first device, NULL-terminated */
+        const char *name;           /* for source-name */
+        const char *format;         /* for source-format */
+        uint64_t size;
+        const char *vendor, *model, *serial;
+        bool removable, read_only;
+        const char *contents;   /* what is on it, for people */
+        const char *used_by;    /* which mount or array or volume group has it, for people */
+        const char *unsuitable; /* why it cannot be one as it is, for people; NULL: it can */
+} FoundSource;
+
+typedef struct FoundSink FoundSink;
+struct FoundSink {
+        int (*found)(FoundSink *sink, const FoundSource *source);
+        void *userdata;
+};
+
 /* A scan cache and a watch: made by a backend, owned by the pool's worker, one a pool. */
 typedef struct BackendScan BackendScan;
 
@@ -91,6 +115,8 @@ typedef struct Backend {
         /* Tools that some operation needs (NULL-terminated): those not installed are told to users. */
         const char *const *tools;
 
+        /* Candidates for a pool's source. ctx->pool: what the caller said about it, not validated. */
+        int (*find_sources)(BackendContext *ctx, FoundSink *sink);
         int (*check)(BackendContext *ctx, bool *ret_active);
         /* *ret_made: the storage was not there before, so delete undoes this without harm to anybody. */
         int (*build)(BackendContext *ctx, const BuildOptions *options, bool *ret_made);

@@ -58,6 +58,15 @@ typedef struct PoolAdapter {
         uint32_t parentaddr_domain, parentaddr_bus, parentaddr_slot, parentaddr_function;
 } PoolAdapter;
 
+/* The md array beneath a pool: an extension of ours, which libvirt's XML has not. */
+typedef struct PoolRaid {
+        char *level;         /* raid0 raid1 raid4 raid5 raid6 raid10; NULL: no array */
+        PoolDevice *members; /* devices that it is made of, spares last */
+        size_t n_members;
+        uint32_t spares;     /* how many of the members are spares */
+        uint64_t chunk_size; /* bytes; 0: mdadm's default */
+} PoolRaid;
+
 typedef struct PoolSource {
         PoolHost *hosts;
         size_t n_hosts;
@@ -88,6 +97,7 @@ typedef struct PoolDef {
         char *uuid; /* canonical 36 characters, lower case; NULL: not given */
         Tristate cow;
         PoolSource source;
+        PoolRaid raid;     /* then source.devices is the array's own device: /dev/md/NAME */
         char *target_path; /* absolute, without "//", "/./", "/../" or a trailing slash */
         Permissions permissions;
         RefreshAllocation refresh_allocation;

@@ -33,6 +33,8 @@ typedef struct VolumeExtra {
         char *problem; /* for people */
         VolumeSnapshot *snapshots;
         size_t n_snapshots;
+        VolumeExtent *extents; /* where on the pool's devices it lies */
+        size_t n_extents;
 } VolumeExtra;
 
 typedef struct VolumeRow {
@@ -68,7 +70,7 @@ const char *volume_format_intern(const char *s);
  *     x atime, x btime, x ctime, x mtime, u mode, u owner, u group, a{sv} extra
  * Extra's keys: key path backing-path backing-format encryption cipher-name cipher-mode cipher-hash compat
  * data-file label problem (s), backing-remote lazy-refcounts extended-l2 (b), cipher-size (u), cluster-size
- * (t), snapshots a(sstx).
+ * (t), snapshots a(sstx), extents a(stt).
  */
 #define VOLUME_ROW_CONTENTS "sysbbtttxxxxuuua{sv}"
 #define VOLUME_ROW_SIGNATURE "(" VOLUME_ROW_CONTENTS ")"

@@ -37,15 +37,22 @@
  *   ResizeVolume(s name, t capacity, a{sv}) → ROW
  *                                      options: "shrink" "allocate" "force" b; capacity is absolute
  *   OpenVolume(s name, s mode, a{sv}) → h  mode "r" or "rw"
+ *   ChangeRaid(s action, s device)     of the array beneath the pool: "add", "fail" or "remove" a device
+ *   FindSources(s type, s source xml) → aa{sv}  needs no SetPool: candidates for the source of a pool of that type.
+ *                                      Keys: source-devices as, links as, source-name s, source-format s, size t,
+ *                                      vendor s, model s, serial s, removable b, read-only b, contents s, used-by
+ *                                      s, unsuitable s; only what is known
  *   Ping()
  *   Rows(b first, aROW changed, as removed)  signal; at most WORKER_ROWS_MAX rows and names in all; first: the
  *                                      first of a complete listing, forget what is not in those that follow
  *                                      until the next Status (there is one, and in a Refresh it comes before
  *                                      the reply). A folder that cannot be read gives no listing, but Status
  *                                      inaccessible; the listing comes by itself if it can be read later
- *   Status(t capacity, t allocation, t available, s health, a(ss) problems, u mode, u owner, u group)
+ *   Status(t capacity, t allocation, t available, s health, a(ss) problems, u mode, u owner, u group,
+ *          a{sv} details)
  *                                      signal, when it changed: health ok, degraded or inaccessible; problems:
- *                                      code, text for people; the target path's permissions as they are
+ *                                      code, text for people; the target path's permissions as they are;
+ *                                      details as in common/pool-details.h
  *
  * "data": one data job
  *   Fill(s pool xml, s volume xml, h fd, a{sv})  makes the volume's contents in the reserved file: options
