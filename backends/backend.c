@@ -80,6 +80,7 @@ void pool_report_done(PoolReport *report)
                 free(report->problems[i].text);
         }
         free(report->problems);
+        pool_details_done(&report->details);
         *report = (PoolReport){0};
 }
 

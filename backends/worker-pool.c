@@ -457,7 +457,7 @@ static const sd_bus_vtable pool_vtable[] = {
         SD_BUS_METHOD("OpenVolume", "ssa{sv}", "h", method_open_volume, 0),
         SD_BUS_METHOD("Ping", "", "", method_ping, 0),
         SD_BUS_SIGNAL("Rows", "ba" VOLUME_ROW_SIGNATURE "as", 0),
-        SD_BUS_SIGNAL("Status", "tttsa(ss)uuu", 0),
+        SD_BUS_SIGNAL("Status", "tttsa(ss)uuua{sv}", 0),
         SD_BUS_VTABLE_END,
 };
 

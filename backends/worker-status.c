@@ -23,7 +23,7 @@ static bool rest_equal(const PoolReport *a, const PoolReport *b)
 {
         if (a->health != b->health || a->n_problems != b->n_problems ||
             a->permissions.mode != b->permissions.mode || a->permissions.owner != b->permissions.owner ||
-            a->permissions.group != b->permissions.group)
+            a->permissions.group != b->permissions.group || !pool_details_equal(&a->details, &b->details))
                 return false;
         for (size_t i = 0; i < a->n_problems; i++) {
                 if (!streq(a->problems[i].code, b->problems[i].code) ||
@@ -50,8 +50,10 @@ static int append_report(sd_bus_message *m, const PoolReport *report)
                         return r;
         }
         r = sd_bus_message_close_container(m);
-        return r < 0 ? r : sd_bus_message_append(m, "uuu", report->permissions.mode, report->permissions.owner,
-                                                 report->permissions.group);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "uuu", report->permissions.mode, report->permissions.owner,
+                                          report->permissions.group);
+        return r < 0 ? r : pool_details_append(&report->details, m);
 }
 
 /* Sends next, which becomes the last. */

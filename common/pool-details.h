@@ -46,7 +46,20 @@ typedef struct PoolDetails {
 
 /* Frees what it owns, not details itself, and zeroes it. */
 void pool_details_done(PoolDetails *details);
-bool pool_details_equal(const PoolDetails *a, const PoolDetails *b);
+
+/* The parts of it, as bits. */
+typedef enum DetailsPart {
+        DETAILS_LOGICAL = 1 << 0, /* volume_group, extent_size, thin_pools */
+        DETAILS_DISK = 1 << 1,    /* free_extents */
+        DETAILS_RAID = 1 << 2,    /* raid_… */
+} DetailsPart;
+
+/* Which parts differ; 0: none. */
+unsigned pool_details_compare(const PoolDetails *a, const PoolDetails *b);
+static inline bool pool_details_equal(const PoolDetails *a, const PoolDetails *b)
+{
+        return pool_details_compare(a, b) == 0;
+}
 
 /*
  * Between worker and daemon it is an a{sv}: volume-group s, extent-size t, thin-pools a(stttt), free-extents

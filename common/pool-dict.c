@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 
+#include "common/bus-dict.h"
 #include "common/def-util.h"
 #include "common/def-xml.h"
 #include "common/pool-check.h"
@@ -427,44 +428,16 @@ static int append_id(sd_bus_message *m, const char *key, uint32_t value)
         return value == ID_UNSET ? 0 : sd_bus_message_append(m, "{sv}", key, "u", value);
 }
 
-/* Opens an entry whose value is an array of these, and closes it: around the appending of the array. */
-static int open_entry(sd_bus_message *m, const char *key, const char *signature)
-{
-        int r;
-
-        r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "s", key);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(m, 'v', signature);
-        if (r < 0)
-                return r;
-        return sd_bus_message_open_container(m, 'a', signature + 1);
-}
-
-static int close_entry(sd_bus_message *m)
-{
-        for (size_t i = 0; i < 3; i++) {
-                int r = sd_bus_message_close_container(m);
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
 static int append_hosts(sd_bus_message *m, const PoolSource *s)
 {
         int r;
 
         if (s->n_hosts == 0)
                 return 0;
-        r = open_entry(m, "source-hosts", "a(sq)");
+        r = bus_dict_open_array(m, "source-hosts", "a(sq)");
         for (size_t i = 0; r >= 0 && i < s->n_hosts; i++)
                 r = sd_bus_message_append(m, "(sq)", s->hosts[i].name, s->hosts[i].port);
-        return r < 0 ? r : close_entry(m);
+        return r < 0 ? r : bus_dict_close_array(m);
 }
 
 static int append_devices(sd_bus_message *m, const PoolSource *s)
@@ -473,11 +446,11 @@ static int append_devices(sd_bus_message *m, const PoolSource *s)
 
         if (s->n_devices == 0)
                 return 0;
-        r = open_entry(m, "source-devices", "as");
+        r = bus_dict_open_array(m, "source-devices", "as");
         for (size_t i = 0; r >= 0 && i < s->n_devices; i++)
                 r = sd_bus_message_append(m, "s", s->devices[i].path);
         if (r >= 0)
-                r = close_entry(m);
+                r = bus_dict_close_array(m);
         if (r < 0 || !s->devices[0].part_separator_set)
                 return r;
         return sd_bus_message_append(m, "{sv}", "part-separator", "b", (int) s->devices[0].part_separator);
@@ -490,12 +463,12 @@ static int append_mount_options(sd_bus_message *m, char *const *options)
 
         if (!options)
                 return 0;
-        r = open_entry(m, "mount-options", "as");
+        r = bus_dict_open_array(m, "mount-options", "as");
         STRV_FOREACH (option, options) {
                 if (r >= 0)
                         r = sd_bus_message_append(m, "s", *option);
         }
-        return r < 0 ? r : close_entry(m);
+        return r < 0 ? r : bus_dict_close_array(m);
 }
 
 static int append_parentaddr(sd_bus_message *m, const PoolAdapter *a)
@@ -520,7 +493,7 @@ static int append_adapter(sd_bus_message *m, const PoolAdapter *a)
 
         if (a->type == ADAPTER_NONE)
                 return 0;
-        r = open_entry(m, "adapter", "a{ss}");
+        r = bus_dict_open_array(m, "adapter", "a{ss}");
         if (r >= 0)
                 r = sd_bus_message_append(m, "{ss}", "type", adapter_type_names[a->type]);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(adapter_strings); i++) {
@@ -532,7 +505,7 @@ static int append_adapter(sd_bus_message *m, const PoolAdapter *a)
                 r = sd_bus_message_append(m, "{ss}", "managed", yes_no_names[a->managed]);
         if (r >= 0)
                 r = append_parentaddr(m, a);
-        return r < 0 ? r : close_entry(m);
+        return r < 0 ? r : bus_dict_close_array(m);
 }
 
 static int append_strings(sd_bus_message *m, const PoolDef *def)

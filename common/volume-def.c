@@ -78,6 +78,33 @@ VolumeDef *volume_def_new(void)
         return def;
 }
 
+void volume_extents_free(VolumeExtent *extents, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                free(extents[i].device);
+        free(extents);
+}
+
+int volume_extents_copy(const VolumeExtent *from, size_t n, VolumeExtent **ret, size_t *ret_n)
+{
+        VolumeExtent *copy;
+
+        *ret = NULL;
+        *ret_n = 0;
+        if (n == 0)
+                return 0;
+        copy = *ret = calloc(n, sizeof(VolumeExtent));
+        if (!copy)
+                return -ENOMEM;
+        for (; *ret_n < n; (*ret_n)++) {
+                copy[*ret_n] = from[*ret_n];
+                copy[*ret_n].device = strdup(strempty(from[*ret_n].device));
+                if (!copy[*ret_n].device)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 VolumeDef *volume_def_free(VolumeDef *def)
 {
         if (!def)
@@ -85,9 +112,7 @@ VolumeDef *volume_def_free(VolumeDef *def)
         for (size_t i = 0; i < def->encryption.n_secrets; i++)
                 def_strings_free(&def->encryption.secrets[i], secret_strings, ELEMENTSOF(secret_strings));
         free(def->encryption.secrets);
-        for (size_t i = 0; i < def->n_extents; i++)
-                free(def->extents[i].device);
-        free(def->extents);
+        volume_extents_free(def->extents, def->n_extents);
         def_strings_free(def, volume_strings, ELEMENTSOF(volume_strings));
         free(def);
         return NULL;
@@ -111,24 +136,6 @@ static int copy_secrets(VolumeEncryption *to, const VolumeEncryption *from)
         return 0;
 }
 
-static int copy_extents(VolumeDef *to, const VolumeDef *from)
-{
-        if (from->n_extents == 0)
-                return 0;
-        to->extents = calloc(from->n_extents, sizeof(VolumeExtent));
-        if (!to->extents)
-                return -ENOMEM;
-        for (; to->n_extents < from->n_extents; to->n_extents++) {
-                VolumeExtent *e = &to->extents[to->n_extents];
-
-                *e = from->extents[to->n_extents];
-                e->device = strdup(e->device);
-                if (!e->device)
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
 int volume_def_copy(const VolumeDef *def, VolumeDef **ret)
 {
         _cleanup_(volume_def_freep) VolumeDef *copy = calloc(1, sizeof(*copy));
@@ -145,7 +152,7 @@ int volume_def_copy(const VolumeDef *def, VolumeDef **ret)
         if (r >= 0)
                 r = copy_secrets(&copy->encryption, &def->encryption);
         if (r >= 0)
-                r = copy_extents(copy, def);
+                r = volume_extents_copy(def->extents, def->n_extents, &copy->extents, &copy->n_extents);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(copy);

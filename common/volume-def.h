@@ -58,6 +58,10 @@ typedef struct VolumeExtent {
         uint64_t start, end;
 } VolumeExtent;
 
+void volume_extents_free(VolumeExtent *extents, size_t n);
+/* A deep copy of n in *ret; on -ENOMEM it has the first *ret_n of them. 0 or -ENOMEM. */
+int volume_extents_copy(const VolumeExtent *from, size_t n, VolumeExtent **ret, size_t *ret_n);
+
 typedef struct VolumeDef {
         VolumeType type;
         char *name;
@@ -89,11 +93,12 @@ int volume_def_copy(const VolumeDef *def, VolumeDef **ret);
 
 /*
  * Checks a definition for creation in a pool of that type, and fills what may be left out: format, capacity
- * optional with a backing store, omitted allocation = full (allocation_set stays false). Refuses (InvalidName,
- * InvalidArgument): names with '/', NUL, control characters, "." and "..", more than 255 bytes, or that are
- * not UTF-8; formats that the type does not have; zero capacity for logical and disk; a backing store with a
- * raw format or with a format that cannot have one; cluster size that is not a power of two between 512 and
- * 2 MiB; compat and features that do not go together; encryption that the format has not.
+ * optional with a backing store, omitted allocation = full (allocation_set stays false). Refuses
+ * (InvalidName, InvalidArgument): names with '/', NUL, control characters, "." and "..", more than 255
+ * bytes, or that are not UTF-8; formats that the type does not have; zero capacity for logical and disk; a
+ * backing store with a raw format or with a format that cannot have one; cluster size that is not a power of
+ * two between 512 and 2 MiB; compat and features that do not go together; encryption that the format has
+ * not.
  */
 int volume_def_validate(VolumeDef *def, PoolType type, sd_bus_error *error);
 int volume_name_validate(const char *name, sd_bus_error *error);

@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include "common/bus-dict.h"
+
 #define FORMATS_MAX 64U
 
 VolumeExtra *volume_extra_new(void)
@@ -30,6 +32,7 @@ VolumeExtra *volume_extra_free(VolumeExtra *extra)
                 free(extra->snapshots[i].id);
         }
         free(extra->snapshots);
+        volume_extents_free(extra->extents, extra->n_extents);
         free(extra);
         return NULL;
 }
@@ -70,6 +73,8 @@ int volume_extra_copy(const VolumeExtra *extra, VolumeExtra **ret)
         *copy = *extra;
         copy->snapshots = NULL;
         copy->n_snapshots = 0;
+        copy->extents = NULL;
+        copy->n_extents = 0;
         char **strings[] = {
                 &copy->key,         &copy->path,        &copy->backing_path, &copy->backing_format,
                 &copy->cipher_name, &copy->cipher_mode, &copy->cipher_hash,  &copy->compat,
@@ -85,6 +90,8 @@ int volume_extra_copy(const VolumeExtra *extra, VolumeExtra **ret)
         if (r < 0)
                 return r;
         r = copy_snapshots(extra, copy);
+        if (r >= 0)
+                r = volume_extents_copy(extra->extents, extra->n_extents, &copy->extents, &copy->n_extents);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(copy);
@@ -112,6 +119,19 @@ static bool snapshots_equal(const VolumeExtra *a, const VolumeExtra *b)
         return true;
 }
 
+static bool extents_equal(const VolumeExtra *a, const VolumeExtra *b)
+{
+        if (a->n_extents != b->n_extents)
+                return false;
+        for (size_t i = 0; i < a->n_extents; i++) {
+                const VolumeExtent *x = a->extents + i, *y = b->extents + i;
+
+                if (!streq_ptr(x->device, y->device) || x->start != y->start || x->end != y->end)
+                        return false;
+        }
+        return true;
+}
+
 static bool extra_equal(const VolumeExtra *a, const VolumeExtra *b)
 {
         if (!a || !b)
@@ -124,7 +144,8 @@ static bool extra_equal(const VolumeExtra *a, const VolumeExtra *b)
                a->cipher_size == b->cipher_size && streq_ptr(a->compat, b->compat) &&
                a->lazy_refcounts == b->lazy_refcounts && a->extended_l2 == b->extended_l2 &&
                streq_ptr(a->data_file, b->data_file) && a->cluster_size == b->cluster_size &&
-               streq_ptr(a->label, b->label) && streq_ptr(a->problem, b->problem) && snapshots_equal(a, b);
+               streq_ptr(a->label, b->label) && streq_ptr(a->problem, b->problem) && snapshots_equal(a, b) &&
+               extents_equal(a, b);
 }
 
 bool volume_row_equal(const VolumeRow *a, const VolumeRow *b)
@@ -215,31 +236,30 @@ static int append_snapshots(const VolumeExtra *extra, sd_bus_message *m)
 {
         int r;
 
-        r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "s", "snapshots");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(m, 'v', "a(sstx)");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_open_container(m, 'a', "(sstx)");
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < extra->n_snapshots; i++) {
+        if (extra->n_snapshots == 0)
+                return 0;
+        r = bus_dict_open_array(m, "snapshots", "a(sstx)");
+        for (size_t i = 0; r >= 0 && i < extra->n_snapshots; i++) {
                 const VolumeSnapshot *s = extra->snapshots + i;
 
                 r = sd_bus_message_append(m, "(sstx)", strempty(s->name), strempty(s->id), s->size, s->time);
-                if (r < 0)
-                        return r;
         }
-        for (unsigned i = 0; i < 3; i++) {
-                r = sd_bus_message_close_container(m);
-                if (r < 0)
-                        return r;
+        return r < 0 ? r : bus_dict_close_array(m);
+}
+
+static int append_extents(const VolumeExtra *extra, sd_bus_message *m)
+{
+        int r;
+
+        if (extra->n_extents == 0)
+                return 0;
+        r = bus_dict_open_array(m, "extents", "a(stt)");
+        for (size_t i = 0; r >= 0 && i < extra->n_extents; i++) {
+                const VolumeExtent *e = extra->extents + i;
+
+                r = sd_bus_message_append(m, "(stt)", strempty(e->device), e->start, e->end);
         }
-        return 0;
+        return r < 0 ? r : bus_dict_close_array(m);
 }
 
 static int append_extra(const VolumeExtra *extra, sd_bus_message *m)
@@ -257,7 +277,8 @@ static int append_extra(const VolumeExtra *extra, sd_bus_message *m)
                 if (r < 0)
                         return r;
         }
-        return extra->n_snapshots > 0 ? append_snapshots(extra, m) : 0;
+        r = append_snapshots(extra, m);
+        return r < 0 ? r : append_extents(extra, m);
 }
 
 int volume_row_append(const VolumeRow *row, sd_bus_message *m)
@@ -306,25 +327,34 @@ static int read_snapshot(sd_bus_message *m, VolumeExtra *extra)
         return s.name && s.id ? 1 : -ENOMEM;
 }
 
-static int read_snapshots(sd_bus_message *m, VolumeExtra *extra)
+static int read_extent(sd_bus_message *m, VolumeExtra *extra)
+{
+        VolumeExtent *grown, e = {0};
+        const char *device;
+        int r;
+
+        r = sd_bus_message_read(m, "(stt)", &device, &e.start, &e.end);
+        if (r <= 0)
+                return r;
+        grown = reallocarray(extra->extents, extra->n_extents + 1, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        extra->extents = grown;
+        e.device = strdup(device);
+        grown[extra->n_extents++] = e;
+        return e.device ? 1 : -ENOMEM;
+}
+
+/* All elements of the array in the variant. */
+static int read_list(sd_bus_message *m, const char *signature,
+                     int (*read)(sd_bus_message *m, VolumeExtra *extra), VolumeExtra *extra)
 {
         int r;
 
-        r = sd_bus_message_enter_container(m, 'v', "a(sstx)");
-        if (r < 0)
-                return r;
-        r = sd_bus_message_enter_container(m, 'a', "(sstx)");
-        if (r < 0)
-                return r;
-        do
-                r = read_snapshot(m, extra);
-        while (r > 0);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_exit_container(m);
-        if (r < 0)
-                return r;
-        return sd_bus_message_exit_container(m);
+        r = bus_dict_enter_array(m, signature);
+        while (r >= 0 && (r = read(m, extra)) > 0)
+                ;
+        return r < 0 ? r : bus_dict_exit_array(m);
 }
 
 static int read_extra_key(const struct ExtraKey *k, sd_bus_message *m, VolumeExtra *extra)
@@ -367,8 +397,15 @@ static int read_encryption(sd_bus_message *m, VolumeExtra *extra)
 }
 
 /* A key that we do not know is of a newer peer, and skipped. */
-static int read_extra_entry(sd_bus_message *m, const char *key, VolumeExtra *extra)
+static int read_extra_entry(sd_bus_message *m, const char *key, void *userdata)
 {
+        VolumeExtra **ret = userdata, *extra;
+
+        if (!*ret)
+                *ret = volume_extra_new();
+        extra = *ret;
+        if (!extra)
+                return -ENOMEM;
         for (size_t i = 0; i < ELEMENTSOF(extra_keys); i++) {
                 if (streq(extra_keys[i].key, key))
                         return read_extra_key(extra_keys + i, m, extra);
@@ -376,37 +413,18 @@ static int read_extra_entry(sd_bus_message *m, const char *key, VolumeExtra *ext
         if (streq(key, "encryption"))
                 return read_encryption(m, extra);
         if (streq(key, "snapshots"))
-                return read_snapshots(m, extra);
+                return read_list(m, "a(sstx)", read_snapshot, extra);
+        if (streq(key, "extents"))
+                return read_list(m, "a(stt)", read_extent, extra);
         return sd_bus_message_skip(m, "v");
 }
 
 static int read_extra(sd_bus_message *m, VolumeExtra **ret)
 {
         _cleanup_(volume_extra_freep) VolumeExtra *extra = NULL;
-        const char *key;
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "{sv}");
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-                if (!extra)
-                        extra = volume_extra_new();
-                if (!extra)
-                        return -ENOMEM;
-                r = sd_bus_message_read(m, "s", &key);
-                if (r < 0)
-                        return r;
-                r = read_extra_entry(m, key, extra);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_exit_container(m);
-                if (r < 0)
-                        return r;
-        }
-        if (r < 0)
-                return r;
-        r = sd_bus_message_exit_container(m);
+        r = bus_dict_read(m, read_extra_entry, &extra);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(extra);
@@ -484,7 +502,7 @@ static int extra_to_def(const VolumeExtra *e, VolumeDef *def)
                 def->lazy_refcounts = TRISTATE_YES;
         if (e->extended_l2)
                 def->extended_l2 = TRISTATE_YES;
-        return 0;
+        return volume_extents_copy(e->extents, e->n_extents, &def->extents, &def->n_extents);
 }
 
 int volume_row_to_def(const VolumeRow *row, const char *path, VolumeDef **ret)

@@ -129,6 +129,7 @@ static void forget_contents(Pool *pool)
         }
         pool->scanned = false;
         pool->status = (PoolStatus){};
+        pool_set_details(pool, &(PoolDetails){0});
         pool_set_health(pool, "unknown", NULL, NULL);
         pool_changed(pool, POOL_CHANGE_SIZES);
 }

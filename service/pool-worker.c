@@ -125,13 +125,15 @@ static void on_status(Pool *pool, sd_bus_message *m)
 {
         _cleanup_strv_free_ char **codes = NULL, **texts = NULL;
         Permissions *p = &pool->permissions;
+        PoolDetails details = {0};
         PoolStatus status;
         const char *health;
 
         if (sd_bus_message_read(m, "ttts", &status.capacity, &status.allocation, &status.available,
                                 &health) < 0 ||
             read_problems(m, &codes, &texts) < 0 ||
-            sd_bus_message_read(m, "uuu", &p->mode, &p->owner, &p->group) < 0)
+            sd_bus_message_read(m, "uuu", &p->mode, &p->owner, &p->group) < 0 ||
+            pool_details_read(m, &details) < 0)
                 return;
         if (pool->listing_open)
                 sweep(pool);
@@ -140,6 +142,7 @@ static void on_status(Pool *pool, sd_bus_message *m)
                 pool->status = status;
                 pool_changed(pool, POOL_CHANGE_SIZES);
         }
+        pool_set_details(pool, &details);
         pool_set_problems(pool, health, TAKE_PTR(codes), TAKE_PTR(texts));
 }
 

@@ -112,6 +112,7 @@ Pool *pool_unref(Pool *pool)
         pool_def_free(pool->def);
         pool_def_free(pool->pending);
         free_problems(pool);
+        pool_details_done(&pool->details);
         free(pool->object_id);
         free(pool);
         return NULL;
@@ -201,6 +202,21 @@ void pool_set_health(Pool *pool, const char *health, const char *code, const cha
                 texts = strv_free(texts);
         }
         pool_set_problems(pool, health, TAKE_PTR(codes), TAKE_PTR(texts));
+}
+
+void pool_set_details(Pool *pool, PoolDetails *details)
+{
+        unsigned changes = pool_details_compare(&pool->details, details);
+
+        pool_details_done(&pool->details);
+        pool->details = *details;
+        *details = (PoolDetails){0};
+        if (changes & DETAILS_LOGICAL)
+                pool_changed(pool, POOL_CHANGE_LOGICAL);
+        if (changes & DETAILS_DISK)
+                pool_changed(pool, POOL_CHANGE_DISK);
+        if (changes & DETAILS_RAID)
+                pool_changed(pool, POOL_CHANGE_RAID);
 }
 
 static void finish_flushing(Pool *pool)

@@ -6,6 +6,7 @@
  * that worker is to do.
  */
 
+#include "common/pool-details.h"
 #include "common/worker-protocol.h"
 #include "service/job.h"
 #include "service/volume.h"
@@ -30,6 +31,9 @@ typedef enum PoolChange {
         POOL_CHANGE_REFRESH = 1 << 4,    /* LastRefresh */
         POOL_CHANGE_DEFINITION = 1 << 5, /* Definition TargetPath SourceFormat UpdatePending Persistent */
         POOL_CHANGE_AUTOSTART = 1 << 6,
+        POOL_CHANGE_LOGICAL = 1 << 7, /* of the details: VolumeGroup ExtentSize ThinPools */
+        POOL_CHANGE_DISK = 1 << 8,    /* FreeExtents */
+        POOL_CHANGE_RAID = 1 << 9,    /* Level SyncAction Degraded SyncProgress Devices */
 } PoolChange;
 
 /* A batch of more volume changes than this is announced as one VolumesReset. */
@@ -71,6 +75,7 @@ struct Pool {
         char **problem_codes, **problem_texts;
         PoolStatus status;
         Permissions permissions; /* of the target path as the worker sees them; no label */
+        PoolDetails details;
         uint64_t last_refresh, generation;
 
         struct VolumeTree volumes;
@@ -116,6 +121,8 @@ void pool_set_state(Pool *pool, PoolState state);
 void pool_set_health(Pool *pool, const char *health, const char *code, const char *text);
 /* The same for many problems: takes both lists. */
 void pool_set_problems(Pool *pool, const char *health, char **codes, char **texts);
+/* Takes what is in details. */
+void pool_set_details(Pool *pool, PoolDetails *details);
 /* Marks changes for announcement soon. */
 void pool_changed(Pool *pool, unsigned changes);
 /* Sends the pool's own pending changes now. */

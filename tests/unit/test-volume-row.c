@@ -30,6 +30,11 @@ static VolumeExtra *full_extra(void)
         e->n_snapshots = 2;
         e->snapshots[0] = (VolumeSnapshot){strdup("one"), strdup("1"), 0, 17};
         e->snapshots[1] = (VolumeSnapshot){strdup("two"), strdup("2"), 4096, -18};
+        e->extents = calloc(2, sizeof(VolumeExtent));
+        e->n_extents = 2;
+        assert(e->extents);
+        e->extents[0] = (VolumeExtent){strdup("/dev/vdb"), 1048576, 2097152};
+        e->extents[1] = (VolumeExtent){strdup("/dev/vdc"), 0, UINT64_MAX};
         return e;
 }
 
@@ -106,6 +111,12 @@ static void test_equal(void)
         b.extra->snapshots[1].time++;
         assert(!volume_row_equal(&a, &b));
         b.extra->snapshots[1].time--;
+        b.extra->extents[1].end--;
+        assert(!volume_row_equal(&a, &b));
+        b.extra->extents[1].end++;
+        b.extra->n_extents--;
+        assert(!volume_row_equal(&a, &b));
+        b.extra->n_extents++;
         free(b.extra->problem);
         b.extra->problem = NULL;
         assert(!volume_row_equal(&a, &b));
@@ -131,6 +142,8 @@ static void test_to_def(void)
         assert(streq(def->backing_path, "/base") && streq(def->backing_format, "raw"));
         assert(def->lazy_refcounts == TRISTATE_YES && def->encryption.format == ENCRYPTION_LUKS);
         assert(def->permissions.mode == 0640 && def->times.set && def->times.mtime == INT64_MIN);
+        assert(def->n_extents == 2 && streq(def->extents[1].device, "/dev/vdc"));
+        assert(def->extents[0].start == 1048576 && def->extents[0].end == 2097152);
         volume_def_free(def);
         assert(volume_row_to_def(&plain, "/pool/b", &def) == 0);
         assert(streq(def->key, "/pool/b") && !def->backing_path && !def->times.set);

@@ -80,6 +80,7 @@ class Worker:
         self.signals = []  # (time, member, values)
         self.rows = {}
         self.status = None
+        self.details = None
         # sd-bus takes no descriptors together with the last line of the authentication: that line is read now.
         self.finish(self.send("Ping", interface="org.freedesktop.DBus.Peer"))
 
@@ -95,7 +96,7 @@ class Worker:
             for name in removed:
                 del self.rows[name]
         elif member == "Status":
-            self.status, self.permissions = values[:5], values[5:]
+            self.status, self.permissions, self.details = values[:5], values[5:8], values[8]
 
     def send(self, method, signature="()", *arguments, fds=(), timeout=TIMEOUT_MS, interface=INTERFACE):
         """Begins a call; finish() waits for its reply."""
