@@ -15,6 +15,11 @@ OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 MIB = 1024 * 1024
 
+# Of a pool's properties: they are its file system's, to which the journal and others write at any moment.
+SHARED_SIZES = ("Capacity", "Allocation", "Available")
+# States of a job that is over.
+ENDED = ("succeeded", "failed", "cancelled")
+
 # Types of the options and definition keys, where Python's own type does not tell.
 TYPES = {
     "source-hosts": "a(sq)", "source-devices": "as", "adapter": "a{ss}", "mount-options": "as", "mode": "u",
@@ -70,6 +75,11 @@ def pack(signature, args):
     """Arguments as one tuple variant; dicts in the place of a{sv} are made into variants."""
     items = [vardict(arg) if kind == "a{sv}" else arg for kind, arg in zip(split_types(signature), args)]
     return GLib.Variant(signature, tuple(items))
+
+
+def steady(pool_properties):
+    """A pool's properties but for those that change though nobody touches the pool: for comparisons."""
+    return {name: value for name, value in pool_properties.items() if name not in SHARED_SIZES}
 
 
 def error_name(error):
@@ -216,8 +226,22 @@ class Service:
         """The pools, but for the one that comes with the package."""
         return [row[1] for row in self.manager.ListPools(options) if row[1] != "default"]
 
+    def pool_rows(self, **options):
+        """The rows of ListPools but for the sizes that change by themselves: for comparisons."""
+        return [row[:7] + row[10:] for row in self.manager.ListPools(options)]
+
     def objects(self, path=ROOT):
         return self.call(path, OBJECT_MANAGER, "GetManagedObjects", timeout=60)
+
+    def steady_objects(self):
+        """The managed objects but for what changes by itself: sizes, and jobs that are over and soon forgotten."""
+        found = {}
+        for path, interfaces in self.objects().items():
+            if interfaces.get(full_name("Job"), {}).get("State") in ENDED:
+                continue
+            found[path] = {name: steady(properties) if name == full_name("Pool") else properties
+                           for name, properties in interfaces.items()}
+        return found
 
     def volumes(self, pool):
         """{name: properties} of a pool's volumes, as its ObjectManager has them."""
@@ -253,7 +277,7 @@ class Service:
     def wait_job(self, path, timeout=60):
         """The job's properties once it ended."""
         job = self.job(path)
-        wait_until(lambda: job.get("State") in ("succeeded", "failed", "cancelled"), timeout, f"the end of {path}")
+        wait_until(lambda: job.get("State") in ENDED, timeout, f"the end of {path}")
         return job.all()
 
     def log(self):
@@ -327,6 +351,14 @@ class SignalLog:
                 return False
             return value is None or signal.args[1][name] == value
         return self.wait_for(fits, timeout, f"a change of {name} of {path}")
+
+    def of_new_pools(self, known):
+        """What was told of pools that are not among the paths `known`. A job that lasts shows itself, and names the
+        pool that it is making: that is left out."""
+        iterate()
+        told = [s for s in self.signals if "/job/" not in s.path and "/job/" not in str(s.args[:1])]
+        about = [(s, s.path + str(s.args)) for s in told]
+        return [s for s, text in about if "/pool/" in text and not any(path in text for path in known)]
 
     def close(self):
         self.connection.signal_unsubscribe(self.subscription)
