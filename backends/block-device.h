@@ -41,13 +41,20 @@ int block_device_probe(BackendContext *ctx, const BlockDevice *dev, BlockContent
  * if c is empty. *ret is the caller's. 0 or -ENOMEM. */
 int block_contents_describe(const BlockContents *c, char **ret);
 
+/* Whether a device-mapper or md device is made of it or it is mounted or swap: looks into /sys and /proc
+ * only. */
+bool block_device_has_holders(dev_t devnum, const char *node);
+
 /*
- * Who has the device: mounted file systems, swap, device-mapper and md devices on it, on it or on any of its
- * partitions, and whoever opened it exclusively. For people ("mounted on /srv", "part of md0"); *ret is NULL
- * if nobody. *ret is the caller's.
+ * Who has the device: mounted file systems, swap, device-mapper and md devices on it or on any of its
+ * partitions. Looks into /sys and /proc only. For people ("mounted on /srv", "part of md0"); *ret is NULL if
+ * nobody. *ret is the caller's.
  */
 int block_device_describe_use(BackendContext *ctx, const BlockDevice *dev, char **ret);
-/* InUse, naming who, if somebody has it. verb: "cannot be partitioned". */
+/*
+ * InUse, naming who, if somebody has it, or has opened it exclusively (which is found out by opening it so
+ * for a moment: for what is about to change it only). verb: "cannot be partitioned".
+ */
 int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, const char *verb);
 /*
  * What Build must ask before it writes: read-only devices and those in use are refused always; one on which

@@ -132,14 +132,17 @@ static int describe_one(Use *use, dev_t devnum, const char *node)
 /* A partition of the device: what is true of it is told with its name. */
 static int on_child(const char *folder, const char *name, void *userdata)
 {
-        _cleanup_free_ char *path = NULL, *node = NULL, *words = NULL;
+        _cleanup_free_ char *partition = NULL, *path = NULL, *node = NULL, *words = NULL;
         _cleanup_fclose_ FILE *f = NULL;
         Use *use = userdata, child = {.mounts = use->mounts, .words = &words};
         unsigned major_number, minor_number;
         int r;
 
-        if (asprintf(&path, "%s/%s/dev", folder, name) < 0 || asprintf(&node, "/dev/%s", name) < 0)
+        if (asprintf(&partition, "%s/%s/partition", folder, name) < 0 ||
+            asprintf(&path, "%s/%s/dev", folder, name) < 0 || asprintf(&node, "/dev/%s", name) < 0)
                 return -ENOMEM;
+        if (access(partition, F_OK) < 0)
+                return 0;
         f = fopen(path, "re");
         if (!f || fscanf(f, "%u:%u", &major_number, &minor_number) != 2)
                 return 0;
@@ -147,18 +150,6 @@ static int on_child(const char *folder, const char *name, void *userdata)
         if (r >= 0 && words)
                 r = add_words(use->words, "its partition %s is %s", name, words);
         return r;
-}
-
-/* Nobody that could be named: but it may be open exclusively all the same. */
-static int describe_exclusive(const BlockDevice *dev, char **words)
-{
-        _cleanup_close_ int fd = -EBADF;
-
-        if (*words)
-                return 0;
-        fd = open(dev->node, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
-        return fd < 0 && errno == EBUSY ? add_words(words, "held exclusively by some process or the kernel")
-                                        : 0;
 }
 
 int block_device_describe_use(BackendContext *ctx, const BlockDevice *dev, char **ret)
@@ -172,8 +163,6 @@ int block_device_describe_use(BackendContext *ctx, const BlockDevice *dev, char 
                 r = describe_one(&use, dev->devnum, dev->node);
         if (r >= 0)
                 r = each_name(folder, on_child, &use);
-        if (r >= 0)
-                r = describe_exclusive(dev, &words);
         mnt_unref_table(mounts);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot find out who uses %s", dev->path);
@@ -181,14 +170,31 @@ int block_device_describe_use(BackendContext *ctx, const BlockDevice *dev, char 
         return 0;
 }
 
+bool block_device_has_holders(dev_t devnum, const char *node)
+{
+        const BlockDevice dev = {.devnum = devnum, .node = (char *) node, .path = (char *) node};
+        BackendContext ctx = {0};
+        _cleanup_free_ char *words = NULL;
+
+        return block_device_describe_use(&ctx, &dev, &words) >= 0 && words;
+}
+
 int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, const char *verb)
 {
         _cleanup_free_ char *words = NULL;
+        _cleanup_close_ int fd = -EBADF;
         int r;
 
         r = block_device_describe_use(ctx, dev, &words);
-        if (r < 0 || !words)
+        if (r < 0)
                 return r;
-        return error_setf(ctx->error, STORAGE_ERROR_IN_USE, "%s %s: it is in use: %s", dev->path, verb,
-                          words);
+        if (words)
+                return error_setf(ctx->error, STORAGE_ERROR_IN_USE, "%s %s: it is in use: %s", dev->path,
+                                  verb, words);
+        fd = open(dev->node, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0 && errno == EBUSY)
+                return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
+                                  "%s %s: some process or the kernel holds it for itself alone", dev->path,
+                                  verb);
+        return 0;
 }

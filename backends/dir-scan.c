@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "backends/block-watch.h"
+#include "backends/device-row.h"
 #include "backends/dir-batch.h"
 #include "backends/dir-watch.h"
 #include "backends/file-unfinished.h"
@@ -20,6 +22,7 @@ struct BackendScan {
         PoolStatus status;   /* as last seen */
         PoolReport problems; /* of the cache; only its problems are used */
         DirWatch *watch;     /* NULL: not watched */
+        BlockWatch *devices; /* of a folder of devices: sizes, media and users change without its names */
 };
 
 int dir_scan_new(BackendContext *ctx, BackendScan **ret)
@@ -42,6 +45,7 @@ BackendScan *dir_scan_free(BackendScan *scan)
         if (!scan)
                 return NULL;
         dir_watch_free(scan->watch);
+        block_watch_free(scan->devices);
         scan_cache_done(&scan->cache);
         pool_report_done(&scan->problems);
         free(scan);
@@ -287,6 +291,9 @@ static int report_status(BackendScan *scan, int dir_fd, PoolReport *report)
         report->permissions.mode = st.st_mode & 07777;
         report->permissions.owner = st.st_uid;
         report->permissions.group = st.st_gid;
+        /* What a folder of devices lies on tells nothing about them. */
+        if (device_folder(scan->cache.folder))
+                return 0;
         scan->status.capacity = (uint64_t) v.f_blocks * v.f_frsize;
         scan->status.available = (uint64_t) v.f_bavail * v.f_frsize;
         scan->status.allocation = scan->status.capacity - scan->status.available;
@@ -298,7 +305,11 @@ static int report_status(BackendScan *scan, int dir_fd, PoolReport *report)
 static int look(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool all, int dir_fd,
                 int *ret_error)
 {
-        Look l = {.cache = &scan->cache, .sink = sink, .folder = {.fd = dir_fd, .path = scan->cache.folder}};
+        Look l = {.cache = &scan->cache,
+                  .sink = sink,
+                  .folder = {.fd = dir_fd,
+                             .path = scan->cache.folder,
+                             .devices = device_folder(scan->cache.folder)}};
         Pass p = {.ctx = ctx, .scan = scan, .look = &l};
         uint64_t begin = now_monotonic();
         NameTable names = {0};
@@ -356,15 +367,30 @@ int dir_scan_refresh_changes(BackendContext *ctx, BackendScan *scan, RefreshSink
         return run(ctx, scan, sink, false, ret);
 }
 
+static bool any_device(sd_device *device, void *userdata)
+{
+        return true;
+}
+
+static void look_at_devices(void *userdata)
+{
+        BackendScan *scan = userdata;
+
+        dir_watch_want_all(scan->watch);
+}
+
 int dir_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, void (*wake)(void *userdata),
                    void *userdata)
 {
         int r;
 
         scan->watch = dir_watch_free(scan->watch);
+        scan->devices = block_watch_free(scan->devices);
         if (!event)
                 return 0;
         r = dir_watch_new(event, scan->cache.folder, wake, userdata, &scan->watch);
+        if (r >= 0 && device_folder(scan->cache.folder))
+                r = block_watch_new(event, any_device, look_at_devices, scan, &scan->devices);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot watch %s", scan->cache.folder);
         return 0;

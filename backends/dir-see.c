@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 
+#include "backends/device-row.h"
 #include "backends/file-beneath.h"
 #include "backends/file-row.h"
 
@@ -174,6 +175,20 @@ static int see_link(Sight *s)
         return see_open_file(s, fd);
 }
 
+/* A link in /dev/disk, or a node: what is no block device is not meant to be a volume, and no problem
+ * either. */
+static int see_device(Sight *s)
+{
+        struct statx stx;
+
+        if (statx(s->folder->fd, s->name, AT_NO_AUTOMOUNT, FILE_STATX_MASK, &stx) < 0 ||
+            !S_ISBLK(stx.stx_mode))
+                return see_gone(s);
+        s->seen->kind = SEEN_VOLUME;
+        s->seen->row.name = (char *) s->name;
+        return device_row_set(&s->seen->row, &stx);
+}
+
 static EntryProblem check_name(const char *name)
 {
         bool ascii = true;
@@ -192,6 +207,8 @@ static int see(Sight *s, unsigned char d_type)
         struct statx stx;
         int r;
 
+        if (problem == ENTRY_FINE && s->folder->devices)
+                return see_device(s);
         /* The first look at a file needs its header anyway: one walk of the path less. */
         if (problem == ENTRY_FINE && !s->known && d_type == DT_REG)
                 return see_file(s);

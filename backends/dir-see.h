@@ -28,6 +28,7 @@ typedef enum EntryProblem {
 typedef struct Folder {
         int fd;
         const char *path;
+        bool devices; /* it is one of devices: only these are shown, links may lead to them */
         LockedFiles locked;
 } Folder;
 

@@ -188,7 +188,9 @@ int file_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation 
         struct stat st;
         int r;
 
-        r = file_volume_folder(ctx, &dir_fd);
+        r = file_volume_require_files(ctx);
+        if (r >= 0)
+                r = file_volume_folder(ctx, &dir_fd);
         if (r < 0)
                 return r;
         r = image_plan_make(ctx, dir_fd, def, p, &plan);

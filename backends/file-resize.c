@@ -150,7 +150,9 @@ int file_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
         struct stat st;
         int r;
 
-        r = file_volume_folder(ctx, &z.dir_fd);
+        r = file_volume_require_files(ctx);
+        if (r >= 0)
+                r = file_volume_folder(ctx, &z.dir_fd);
         if (r < 0)
                 return r;
         z.fd = file_volume_open_regular(ctx, z.dir_fd, name, O_RDWR, &st);

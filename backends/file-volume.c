@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "backends/device-row.h"
 #include "backends/file-beneath.h"
 #include "backends/file-row.h"
 #include "backends/in-use.h"
@@ -19,6 +20,16 @@ int file_volume_folder(BackendContext *ctx, int *ret_fd)
                                          ctx->pool->target_path, ctx->pool->name, strerrordesc_np(errno));
         *ret_fd = fd;
         return 0;
+}
+
+int file_volume_require_files(BackendContext *ctx)
+{
+        if (!device_folder(ctx->pool->target_path))
+                return 0;
+        return error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
+                          "Pool '%s' holds the host's own devices (%s): its volumes can be neither made nor "
+                          "changed nor deleted",
+                          ctx->pool->name, ctx->pool->target_path);
 }
 
 static int error_not_found(BackendContext *ctx, const char *name)
@@ -121,7 +132,9 @@ int file_volume_delete(BackendContext *ctx, const char *name, bool force)
         struct stat st;
         int r;
 
-        r = file_volume_folder(ctx, &dir_fd);
+        r = file_volume_require_files(ctx);
+        if (r >= 0)
+                r = file_volume_folder(ctx, &dir_fd);
         if (r < 0)
                 return r;
         r = stat_volume(ctx, dir_fd, name, &st);
@@ -149,6 +162,10 @@ int file_volume_open(BackendContext *ctx, const char *name, bool write, int *ret
         r = file_volume_folder(ctx, &dir_fd);
         if (r < 0)
                 return r;
+        if (device_folder(ctx->pool->target_path)) {
+                r = volume_name_validate(name, ctx->error);
+                return r < 0 ? r : device_open(ctx, dir_fd, name, write, ret_fd);
+        }
         fd = file_volume_open_regular(ctx, dir_fd, name, write ? O_RDWR : O_RDONLY, &st);
         if (fd < 0)
                 return fd;

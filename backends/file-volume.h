@@ -26,5 +26,7 @@ int file_set_nocow(BackendContext *ctx, int fd, const char *what);
  */
 int file_volume_open_regular(BackendContext *ctx, int dir_fd, const char *name, int flags,
                              struct stat *ret_stat);
+/* Unsupported, if the pool's folder is one of devices, which are neither made nor deleted. */
+int file_volume_require_files(BackendContext *ctx);
 /* InUse if QEMU has it open, unless force. */
 int file_volume_check_unused(BackendContext *ctx, int fd, const char *name, bool force);
