@@ -5,6 +5,7 @@
 #include <ctype.h>
 
 #include "common/def-util.h"
+#include "common/pool-raid.h"
 
 #define DIGITS "0123456789"
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -479,6 +480,9 @@ int pool_def_validate(PoolDef *def, sd_bus_error *error)
         if (r < 0)
                 return r;
         r = pool_check_source(def, error);
+        if (r < 0)
+                return r;
+        r = pool_check_raid(def, error);
         if (r < 0)
                 return r;
         r = check_source_keys(def, pool_type_info(def->type)->source_required, error);

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "common/def-util.h"
+#include "common/pool-raid.h"
 
 static const size_t pool_strings[] = {
         offsetof(PoolDef, name),
@@ -50,9 +51,8 @@ PoolDef *pool_def_free(PoolDef *def)
         for (size_t i = 0; i < def->source.n_hosts; i++)
                 free(def->source.hosts[i].name);
         free(def->source.hosts);
-        for (size_t i = 0; i < def->source.n_devices; i++)
-                free(def->source.devices[i].path);
-        free(def->source.devices);
+        pool_devices_free(def->source.devices, def->source.n_devices);
+        pool_raid_done(&def->raid);
         strv_free(def->mount_options);
         def_strings_free(def, pool_strings, ELEMENTSOF(pool_strings));
         free(def);
@@ -77,22 +77,43 @@ static int copy_hosts(PoolSource *to, const PoolSource *from)
         return 0;
 }
 
-static int copy_devices(PoolSource *to, const PoolSource *from)
+void pool_devices_free(PoolDevice *devices, size_t n)
 {
-        if (from->n_devices == 0)
-                return 0;
-        to->devices = calloc(from->n_devices, sizeof(PoolDevice));
-        if (!to->devices)
-                return -ENOMEM;
-        for (; to->n_devices < from->n_devices; to->n_devices++) {
-                PoolDevice *d = &to->devices[to->n_devices];
+        for (size_t i = 0; i < n; i++)
+                free(devices[i].path);
+        free(devices);
+}
 
-                *d = from->devices[to->n_devices];
-                d->path = strdup(d->path);
-                if (!d->path)
+int pool_devices_copy(const PoolDevice *from, size_t n, PoolDevice **ret, size_t *ret_n)
+{
+        PoolDevice *copy;
+
+        *ret = NULL;
+        *ret_n = 0;
+        if (n == 0)
+                return 0;
+        copy = *ret = calloc(n, sizeof(PoolDevice));
+        if (!copy)
+                return -ENOMEM;
+        for (; *ret_n < n; (*ret_n)++) {
+                copy[*ret_n] = from[*ret_n];
+                copy[*ret_n].path = strdup(from[*ret_n].path);
+                if (!copy[*ret_n].path)
                         return -ENOMEM;
         }
         return 0;
+}
+
+bool pool_devices_equal(const PoolDevice *a, size_t n_a, const PoolDevice *b, size_t n_b)
+{
+        if (n_a != n_b)
+                return false;
+        for (size_t i = 0; i < n_a; i++) {
+                if (!streq(a[i].path, b[i].path) || a[i].part_separator_set != b[i].part_separator_set ||
+                    a[i].part_separator != b[i].part_separator)
+                        return false;
+        }
+        return true;
 }
 
 int pool_def_copy(const PoolDef *def, PoolDef **ret)
@@ -107,12 +128,16 @@ int pool_def_copy(const PoolDef *def, PoolDef **ret)
         copy->source.n_hosts = 0;
         copy->source.devices = NULL;
         copy->source.n_devices = 0;
+        copy->raid = (PoolRaid){0};
         copy->mount_options = NULL;
         r = def_strings_copy(copy, def, pool_strings, ELEMENTSOF(pool_strings));
         if (r >= 0)
                 r = copy_hosts(&copy->source, &def->source);
         if (r >= 0)
-                r = copy_devices(&copy->source, &def->source);
+                r = pool_devices_copy(def->source.devices, def->source.n_devices, &copy->source.devices,
+                                      &copy->source.n_devices);
+        if (r >= 0)
+                r = pool_raid_copy(&copy->raid, &def->raid);
         if (r >= 0)
                 r = strv_copy(def->mount_options, &copy->mount_options);
         if (r < 0)
@@ -121,19 +146,12 @@ int pool_def_copy(const PoolDef *def, PoolDef **ret)
         return 0;
 }
 
-static bool source_lists_equal(const PoolSource *a, const PoolSource *b)
+static bool hosts_equal(const PoolSource *a, const PoolSource *b)
 {
-        if (a->n_hosts != b->n_hosts || a->n_devices != b->n_devices)
+        if (a->n_hosts != b->n_hosts)
                 return false;
         for (size_t i = 0; i < a->n_hosts; i++) {
                 if (a->hosts[i].port != b->hosts[i].port || !streq(a->hosts[i].name, b->hosts[i].name))
-                        return false;
-        }
-        for (size_t i = 0; i < a->n_devices; i++) {
-                const PoolDevice *x = &a->devices[i], *y = &b->devices[i];
-
-                if (!streq(x->path, y->path) || x->part_separator_set != y->part_separator_set ||
-                    x->part_separator != y->part_separator)
                         return false;
         }
         return true;
@@ -159,7 +177,10 @@ bool pool_def_equal(const PoolDef *a, const PoolDef *b)
                a->permissions.mode == b->permissions.mode && a->permissions.owner == b->permissions.owner &&
                a->permissions.group == b->permissions.group && a->source.auth.type == b->source.auth.type &&
                adapters_equal(&a->source.adapter, &b->source.adapter) &&
-               source_lists_equal(&a->source, &b->source) && strv_equal(a->mount_options, b->mount_options);
+               hosts_equal(&a->source, &b->source) && pool_raid_equal(&a->raid, &b->raid) &&
+               pool_devices_equal(a->source.devices, a->source.n_devices, b->source.devices,
+                                  b->source.n_devices) &&
+               strv_equal(a->mount_options, b->mount_options);
 }
 
 int pool_name_validate(const char *name, sd_bus_error *error)

@@ -104,6 +104,11 @@ typedef struct PoolDef {
         char **mount_options;
 } PoolDef;
 
+/* Lists of devices. A copy in *ret: on -ENOMEM it has the first *ret_n of them. */
+void pool_devices_free(PoolDevice *devices, size_t n);
+int pool_devices_copy(const PoolDevice *from, size_t n, PoolDevice **ret, size_t *ret_n);
+bool pool_devices_equal(const PoolDevice *a, size_t n_a, const PoolDevice *b, size_t n_b);
+
 /* A fresh, empty definition (everything unset); NULL: out of memory. Freed with pool_def_free(), NULL is
  * fine. */
 PoolDef *pool_def_new(PoolType type);

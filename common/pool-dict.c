@@ -5,6 +5,7 @@
 #include "common/def-util.h"
 #include "common/def-xml.h"
 #include "common/pool-check.h"
+#include "common/pool-raid.h"
 
 /* What is being read: a value that belongs to devices may come before them. */
 typedef struct DictReader {
@@ -302,6 +303,11 @@ static int read_adapter(DictReader *d, sd_bus_message *m)
         return sd_bus_message_exit_container(m);
 }
 
+static int read_raid(DictReader *d, sd_bus_message *m)
+{
+        return pool_raid_read_dict(m, &d->def->raid, d->error);
+}
+
 static const DictKey dict_keys[] = {
         {"source-hosts", "a(sq)", read_hosts, 0},
         {"source-devices", "as", read_devices, 0},
@@ -325,6 +331,7 @@ static const DictKey dict_keys[] = {
         {"cow", "b", read_cow, 0},
         {"volume-allocation", "s", read_volume_allocation, 0},
         {"mount-options", "as", read_mount_options, 0},
+        {"raid", "a{sv}", read_raid, 0},
 };
 
 static int read_value(DictReader *d, const DictKey *key, sd_bus_message *m)
@@ -548,6 +555,8 @@ int pool_def_append_dict(const PoolDef *def, sd_bus_message *m)
                 r = append_adapter(m, &def->source.adapter);
         if (r >= 0)
                 r = append_mount_options(m, def->mount_options);
+        if (r >= 0)
+                r = pool_raid_append_entry(&def->raid, m);
         if (r >= 0 && def->cow != TRISTATE_UNSET)
                 r = sd_bus_message_append(m, "{sv}", "cow", "b", (int) def->cow);
         if (r < 0)

@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-/* The names are those of libvirt's storagepool.rng and storagevol.rng. */
+/* The names are those of libvirt's storagepool.rng and storagevol.rng, and btrfs. */
 static const char *const fs_formats[] = {
-        "auto", "ext2", "ext3", "ext4", "ufs",   "iso9660", "udf", "gfs",
-        "gfs2", "vfat", "hfs+", "xfs",  "ocfs2", "vmfs",    NULL,
+        "auto", "ext2", "ext3", "ext4", "ufs",   "iso9660", "udf",   "gfs",
+        "gfs2", "vfat", "hfs+", "xfs",  "ocfs2", "vmfs",    "btrfs", NULL,
 };
 static const char *const netfs_formats[] = {"auto", "nfs", "glusterfs", "cifs", NULL};
 static const char *const logical_formats[] = {"unknown", "lvm2", NULL};
@@ -44,6 +44,7 @@ static const PoolTypeInfo pool_types[_POOL_TYPE_MAX] = {
                         .volume_formats = file_volume_formats,
                         .default_volume_format = "raw",
                         .target_path = true,
+                        .raid = true,
                         .mount_options = true,
                         .cow = true,
                 },
@@ -71,6 +72,7 @@ static const PoolTypeInfo pool_types[_POOL_TYPE_MAX] = {
                         .source_formats = logical_formats,
                         .default_format = "lvm2",
                         .target_path = true,
+                        .raid = true,
                         .many_devices = true,
                 },
         [POOL_DISK] =
@@ -84,6 +86,7 @@ static const PoolTypeInfo pool_types[_POOL_TYPE_MAX] = {
                         .volume_formats = disk_volume_formats,
                         .default_volume_format = "none",
                         .target_path = true,
+                        .raid = true,
                 },
         [POOL_ISCSI] =
                 {

@@ -2,6 +2,7 @@
 #include "common/def-util.h"
 #include "common/def-xml.h"
 #include "common/pool-check.h"
+#include "common/pool-extension.h"
 
 /* libvirt's storagepool.rng */
 #define FS_NAMESPACE "http://libvirt.org/schemas/storagepool/fs/1.0"
@@ -173,6 +174,9 @@ static int read_pool(xmlNode *node, void *target, sd_bus_error *error)
         r = xml_read_children(node, pool_elements, def, error);
         if (r < 0)
                 return r;
+        r = pool_extensions_read(node, def, error);
+        if (r < 0)
+                return r;
         return xml_at(node, pool_def_validate(def, error), error);
 }
 
@@ -255,8 +259,10 @@ static void write_auth(XmlWriter *w, const PoolAuth *auth)
         xml_close(w);
 }
 
-static void write_source(XmlWriter *w, const PoolSource *s)
+static void write_source(XmlWriter *w, const PoolDef *def)
 {
+        const PoolSource *s = &def->source;
+
         xml_open(w, "source");
         for (size_t i = 0; i < s->n_hosts; i++) {
                 xml_open(w, "host");
@@ -280,7 +286,7 @@ static void write_source(XmlWriter *w, const PoolSource *s)
                 xml_empty(w, "iqn", "name", s->initiator_iqn);
                 xml_close(w);
         }
-        xml_empty(w, "format", "type", s->format);
+        xml_empty(w, "format", "type", pool_libvirt_format(def));
         xml_empty(w, "protocol", "ver", s->protocol_version);
         write_auth(w, &s->auth);
         xml_empty(w, "vendor", "name", s->vendor);
@@ -336,8 +342,9 @@ int pool_def_format_xml(const PoolDef *def, const PoolStatus *status, char **ret
                 xml_empty(&w, "cow", "state", yes_no_names[def->cow]);
                 xml_close(&w);
         }
-        write_source(&w, &def->source);
+        write_source(&w, def);
         write_rest(&w, def);
+        pool_extensions_write(&w, def);
         xml_close(&w);
         return xml_writer_finish(&w, ret);
 }

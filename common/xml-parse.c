@@ -183,7 +183,7 @@ int xml_parse(const char *xml, size_t n, const char *root, xmlDoc **ret, sd_bus_
         if (top->ns)
                 return xml_error(top, error, "the root element has the namespace '%.100s' instead of none",
                                  (const char *) top->ns->href);
-        if (!streq((const char *) top->name, root))
+        if (root && !streq((const char *) top->name, root))
                 return xml_error(top, error, "the root element is <%.64s>, not <%s>",
                                  (const char *) top->name, root);
         *ret = TAKE_PTR(doc);

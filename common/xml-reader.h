@@ -16,8 +16,8 @@
 #define XML_ATTRIBUTES_MAX 64 /* of one tag */
 
 /*
- * Parses n bytes (UTF-8, n ≤ DEF_XML_MAX) whose root element must be <root> of no namespace. No DTD, no
- * entities but the predefined ones, no network. *ret is freed with xmlFreeDoc().
+ * Parses n bytes (UTF-8, n ≤ DEF_XML_MAX) whose root element must be <root> (NULL: any) of no namespace. No
+ * DTD, no entities but the predefined ones, no network. *ret is freed with xmlFreeDoc().
  */
 int xml_parse(const char *xml, size_t n, const char *root, xmlDoc **ret, sd_bus_error *error);
 DEFINE_CLEANUP(xmlDoc *, xmlFreeDoc)

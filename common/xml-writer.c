@@ -97,6 +97,19 @@ void xml_close(XmlWriter *w)
         w->in_tag = false;
 }
 
+void xml_instruction_open(XmlWriter *w, const char *name)
+{
+        begin_line(w);
+        (void) fprintf(w->file, "<?%s\n", name);
+        w->open[w->depth++] = name;
+}
+
+void xml_instruction_close(XmlWriter *w)
+{
+        w->depth--;
+        (void) fprintf(w->file, "%*s?>\n", (int) w->depth * 2, "");
+}
+
 void xml_attribute(XmlWriter *w, const char *name, const char *value)
 {
         if (!value)

@@ -28,6 +28,9 @@ int xml_writer_finish(XmlWriter *w, char **ret);
 /* name must live until the element is closed. */
 void xml_open(XmlWriter *w, const char *name);
 void xml_close(XmlWriter *w);
+/* A processing instruction, whose contents are XML: elements are written until it is closed. */
+void xml_instruction_open(XmlWriter *w, const char *name);
+void xml_instruction_close(XmlWriter *w);
 /* value NULL: nothing is written. */
 void xml_attribute(XmlWriter *w, const char *name, const char *value);
 void xml_attributef(XmlWriter *w, const char *name, const char *format, ...) _printf_(3, 4);

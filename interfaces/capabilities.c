@@ -75,7 +75,7 @@ static int append_type(sd_bus_message *reply, const PoolTypeInfo *info, const Ty
                 {POOL_SOURCE_ADAPTER, "adapter"},      {POOL_SOURCE_INITIATOR, "initiator"},
                 {POOL_SOURCE_FORMAT, "source-format"}, {POOL_SOURCE_AUTH, "auth-type"},
         };
-        const char *keys[ELEMENTSOF(source_keys) + 1];
+        const char *keys[ELEMENTSOF(source_keys) + 2];
         size_t n = 0;
         int r;
 
@@ -83,6 +83,8 @@ static int append_type(sd_bus_message *reply, const PoolTypeInfo *info, const Ty
                 if (info->source_keys & source_keys[i].key)
                         keys[n++] = source_keys[i].name;
         }
+        if (info->raid)
+                keys[n++] = "raid";
         keys[n] = NULL;
         r = sd_bus_message_open_container(reply, 'e', "sa{sv}");
         if (r >= 0)

@@ -136,6 +136,37 @@ static void test_disk(void)
         assert(def->source.devices[0].part_separator_set && !def->source.devices[0].part_separator);
 }
 
+static void test_raid(void)
+{
+        _cleanup_(pool_def_freep) PoolDef *def = NULL, *none = NULL;
+
+        DEFINE(def, "tank", POOL_FS, 2, "target-path", "s", "/tank", "raid", "a{sv}", 4, "level", "s",
+               "raid1", "devices", "as", 3, "/dev/vda", "/dev/vdb", "/dev/vdc", "spares", "u", 1,
+               "chunk-size", "t", UINT64_C(65536));
+        assert(streq(def->raid.level, "raid1") && def->raid.n_members == 3 && def->raid.spares == 1);
+        assert(streq(def->raid.members[2].path, "/dev/vdc") && def->raid.chunk_size == 65536);
+        assert(def->source.n_devices == 1 && streq(def->source.devices[0].path, "/dev/md/tank"));
+
+        DEFINE(none, "tank", POOL_LOGICAL, 1, "raid", "a{sv}", 0);
+        assert(!none->raid.level && none->source.n_devices == 0);
+}
+
+static void test_raid_refused(void)
+{
+        REFUSE("Unknown key 'mirrors' in 'raid'", POOL_FS, 1, "raid", "a{sv}", 1, "mirrors", "u", 2);
+        REFUSE("The key 'level' of 'raid' has type 'u' instead of 's'", POOL_FS, 1, "raid", "a{sv}", 1,
+               "level", "u", 1);
+        REFUSE("The key 'spares' is given twice in 'raid'", POOL_FS, 1, "raid", "a{sv}", 2, "spares", "u", 0,
+               "spares", "u", 1);
+        REFUSE("has no level", POOL_FS, 1, "raid", "a{sv}", 1, "devices", "as", 1, "/dev/vda");
+        REFUSE("has 2 spares, but only 1 devices", POOL_FS, 1, "raid", "a{sv}", 3, "level", "s", "raid1",
+               "devices", "as", 1, "/dev/vda", "spares", "u", 2);
+        REFUSE("cannot be an array's device", POOL_LOGICAL, 2, "source-devices", "as", 1, "/dev/md/-r",
+               "raid", "a{sv}", 2, "level", "s", "raid1", "devices", "as", 2, "/dev/vda", "/dev/vdb");
+        REFUSE("Pools of type dir", POOL_DIR, 1, "raid", "a{sv}", 2, "level", "s", "raid1", "devices", "as",
+               2, "/dev/vda", "/dev/vdb");
+}
+
 static void test_cow(void)
 {
         _cleanup_(pool_def_freep) PoolDef *no = NULL, *yes = NULL;
@@ -148,7 +179,6 @@ static void test_cow(void)
 static void test_refused_keys(void)
 {
         REFUSE("Unknown key 'colour'", POOL_DIR, 1, "colour", "s", "red");
-        REFUSE("Unknown key 'raid'", POOL_DIR, 1, "raid", "a{sv}", 0);
         REFUSE("'target-path' is given twice", POOL_DIR, 2, "target-path", "s", "/a", "target-path", "s",
                "/a");
         REFUSE("'target-path' of the definition has type 'o' instead of 's'", POOL_DIR, 1, "target-path",
@@ -226,6 +256,8 @@ int main(void)
         test_iscsi();
         test_adapters();
         test_disk();
+        test_raid();
+        test_raid_refused();
         test_cow();
         test_refused_keys();
         test_refused_values();
