@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/raid.h"
+
+#include <blockdev/mdraid.h>
+
+#include "backends/blockdev-lib.h"
+#include "backends/raid-run.h"
+
+#define METADATA "1.2"
+
+/* Any host may give the array the name that its superblock has: it comes as /dev/md/NAME everywhere. */
+static const BDExtraArg homehost = {.opt = (char *) "--homehost", .val = (char *) "any"};
+static const BDExtraArg *const create_options[] = {&homehost, NULL};
+
+static int refuse_build(BackendContext *ctx, const char *error_name, const char *device, const char *why)
+{
+        return error_setf(ctx->error, error_name, "Cannot build the array of pool '%s': %s %s",
+                          ctx->pool->name, device, why);
+}
+
+/* Nothing is written before all of them were asked. */
+static int check_members(BackendContext *ctx, RaidArray *array, bool overwrite)
+{
+        for (size_t i = 0; i < array->n_members; i++) {
+                RaidMemberFound *m = &array->members[i];
+                int r = 0;
+
+                /* Once more, for the error. */
+                if (!m->dev.node)
+                        r = block_device_find(ctx, m->path, &m->dev);
+                if (r >= 0)
+                        r = block_device_require_writable(ctx, &m->dev, overwrite);
+                if (r < 0)
+                        return r;
+                for (size_t k = 0; k < i; k++) {
+                        if (array->members[k].dev.devnum == m->dev.devnum)
+                                return refuse_build(ctx, STORAGE_ERROR_INVALID_ARGUMENT, m->path,
+                                                    "is the same device as another of its members");
+                }
+        }
+        return 0;
+}
+
+/* The nodes of the members that belong to the array of that UUID (NULL: of all), for libblockdev. */
+static int list_nodes(BackendContext *ctx, const RaidArray *array, const char *uuid, const char ***ret)
+{
+        const char **nodes = calloc(array->n_members + 1, sizeof(char *));
+        size_t n = 0;
+
+        if (!nodes)
+                return error_set_errno(ctx->error, ENOMEM, "Cannot list the members of %s", array->path);
+        for (size_t i = 0; i < array->n_members; i++) {
+                if (!uuid || streq_ptr(array->members[i].uuid, uuid))
+                        nodes[n++] = array->members[i].dev.node;
+        }
+        *ret = nodes;
+        return 0;
+}
+
+/* After a failure, whose error is the one to tell: stops what runs and wipes the members' superblocks. */
+static void undo_build(BackendContext *ctx, const RaidArray *array)
+{
+        BackendContext quiet = *ctx;
+
+        quiet.error = NULL;
+        for (size_t i = 0; i < array->n_members; i++) {
+                _cleanup_free_ char *holder = NULL;
+
+                if (raid_find_holder(array->members[i].dev.devnum, &holder) >= 0 && holder)
+                        (void) raid_stop_device(&quiet, holder, array->path);
+        }
+        for (size_t i = 0; i < array->n_members; i++)
+                (void) bd_md_destroy(array->members[i].dev.node, NULL);
+}
+
+static int create(BackendContext *ctx, const RaidArray *array)
+{
+        const PoolRaid *raid = &ctx->pool->raid;
+        _cleanup_free_ const char **nodes = NULL;
+        g_autoptr(GError) gerror = NULL;
+        int r;
+
+        r = list_nodes(ctx, array, NULL, &nodes);
+        if (r < 0)
+                return r;
+        /* With a bitmap a power cut costs no whole resync; without redundancy there is nothing to resync. */
+        if (!bd_md_create(array->path, raid->level, nodes, raid->spares, METADATA,
+                          !streq(raid->level, "raid0"), raid->chunk_size,
+                          (const BDExtraArg **) create_options, &gerror))
+                r = error_set_blockdev(ctx, &gerror, "Cannot build the array %s of pool '%s'", array->path,
+                                       ctx->pool->name);
+        else
+                r = raid_wait_for_path(ctx, array->path);
+        if (r < 0)
+                undo_build(ctx, array);
+        return r;
+}
+
+static int build(BackendContext *ctx, const BuildOptions *options, RaidArray *array)
+{
+        int r;
+
+        if (array->name)
+                return refuse_build(ctx, STORAGE_ERROR_EXISTS, array->path,
+                                    raid_array_is_ours(array)
+                                            ? "runs already: start the pool to use it, or stop it first"
+                                            : "is another array's name already: choose another");
+        r = check_members(ctx, array, options->overwrite);
+        for (size_t i = 0; r >= 0 && options->overwrite && i < array->n_members; i++)
+                r = block_device_wipe(ctx, &array->members[i].dev);
+        if (r < 0)
+                return r;
+        /* udev may be looking at what was just wiped, and what it has open cannot be taken. */
+        for (size_t i = 0; i < array->n_members; i++)
+                block_device_settle(&array->members[i].dev);
+        return create(ctx, array);
+}
+
+int raid_build(BackendContext *ctx, const BuildOptions *options, bool *ret_made)
+{
+        RaidArray array = {0};
+        int r;
+
+        r = blockdev_need(ctx, BD_PLUGIN_MDRAID);
+        if (r >= 0)
+                r = raid_array_look(ctx, &array);
+        if (r >= 0)
+                r = build(ctx, options, &array);
+        raid_array_done(&array);
+        *ret_made = r >= 0;
+        return r;
+}
+
+/* Why each of the members is not there, or "". */
+static char *describe_missing(const RaidArray *array, const char *uuid)
+{
+        _cleanup_free_ char *words = strdup("");
+
+        for (size_t i = 0; words && i < array->n_members; i++) {
+                const RaidMemberFound *m = &array->members[i];
+                const char *why = !m->dev.node ? "is not there" : m->contents ? "holds " : "is blank";
+                char *more;
+
+                if (m->dev.node && streq_ptr(m->uuid, uuid))
+                        continue;
+                if (asprintf(&more, "%s%s%s %s%s", words, *words ? ", " : "", m->path, why,
+                             m->dev.node && m->contents ? m->contents : "") < 0)
+                        return NULL;
+                free(words);
+                words = more;
+        }
+        return TAKE_PTR(words);
+}
+
+/* Refused are members of another array: which of the two was meant cannot be known. */
+static int check_one_array(BackendContext *ctx, const RaidArray *array, const char *uuid)
+{
+        _cleanup_free_ char *missing = NULL;
+
+        for (size_t i = 0; i < array->n_members; i++) {
+                const RaidMemberFound *m = &array->members[i];
+
+                if (m->uuid && !streq(m->uuid, uuid))
+                        return error_setf(
+                                ctx->error, STORAGE_ERROR_FAILED,
+                                "Cannot start the array of pool '%s': %s belongs to another array ('%s', "
+                                "UUID %s, not %s); correct the pool's members, or build it anew",
+                                ctx->pool->name, m->path, strempty(m->array_name), m->uuid, uuid);
+        }
+        if (uuid)
+                return 0;
+        missing = describe_missing(array, NULL);
+        return error_setf(
+                ctx->error, STORAGE_ERROR_NOT_FOUND,
+                "Cannot start the array of pool '%s': none of its devices belongs to an array (%s); "
+                "build the pool to make it",
+                ctx->pool->name, strempty(missing));
+}
+
+/*
+ * udev assembles arrays by itself, maybe not all of it and maybe under another name. What nobody uses is
+ * stopped, so that it can be assembled as it should be.
+ */
+static int stop_strays(BackendContext *ctx, const RaidArray *array)
+{
+        for (size_t i = 0; i < array->n_members; i++) {
+                _cleanup_free_ char *holder = NULL;
+                int r = 0;
+
+                /* An earlier turn may have stopped it. */
+                if (array->members[i].holder)
+                        r = raid_find_holder(array->members[i].dev.devnum, &holder);
+                if (r >= 0 && holder)
+                        r = raid_stop_device(ctx, holder, array->path);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int assemble(BackendContext *ctx, const RaidArray *array, const char *uuid)
+{
+        _cleanup_free_ char *missing = describe_missing(array, uuid);
+        _cleanup_free_ const char **nodes = NULL;
+        _cleanup_(raid_array_done) RaidArray now = {0};
+        g_autoptr(GError) gerror = NULL;
+        BackendContext quiet = *ctx;
+        bool done;
+        int r;
+
+        r = list_nodes(ctx, array, uuid, &nodes);
+        if (r < 0)
+                return r;
+        done = bd_md_activate(array->path, nodes, uuid, true, NULL, &gerror);
+        r = done ? raid_wait_for_path(ctx, array->path) : 0;
+        if (r < 0)
+                return r;
+        quiet.error = NULL;
+        (void) raid_array_look(&quiet, &now);
+        if (done && now.name && now.state.running)
+                return 0;
+        /* What was begun would hold the devices. */
+        (void) stop_strays(&quiet, &now);
+        if (isempty(missing))
+                return error_set_blockdev(ctx, &gerror, "Cannot start the array %s of pool '%s'",
+                                          array->path, ctx->pool->name);
+        return error_set_blockdev(ctx, &gerror,
+                                  "Cannot start the array %s of pool '%s', as too many of its devices "
+                                  "are missing: %s",
+                                  array->path, ctx->pool->name, missing);
+}
+
+static int start(BackendContext *ctx, RaidArray *array)
+{
+        const char *uuid;
+        int r;
+
+        if (raid_array_is_ours(array) && array->state.running)
+                return raid_wait_for_path(ctx, array->path);
+        if (array->name && !raid_array_is_ours(array) && array->state.running)
+                return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
+                                  "Cannot start the array of pool '%s': %s is an array of other devices",
+                                  ctx->pool->name, array->path);
+        r = raid_array_examine(ctx, array);
+        if (r < 0)
+                return r;
+        uuid = raid_array_uuid(array);
+        r = check_one_array(ctx, array, uuid);
+        if (r >= 0)
+                r = stop_strays(ctx, array);
+        return r < 0 ? r : assemble(ctx, array, uuid);
+}
+
+int raid_start(BackendContext *ctx)
+{
+        _cleanup_(raid_array_done) RaidArray array = {0};
+        int r;
+
+        r = blockdev_need(ctx, BD_PLUGIN_MDRAID);
+        if (r >= 0)
+                r = raid_array_look(ctx, &array);
+        return r < 0 ? r : start(ctx, &array);
+}
+
+static int stop(BackendContext *ctx, const RaidArray *array)
+{
+        if (!array->name)
+                return 0;
+        if (!raid_array_is_ours(array))
+                return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
+                                  "Cannot stop the array of pool '%s': %s is an array of other devices",
+                                  ctx->pool->name, array->path);
+        return raid_stop_device(ctx, array->name, array->path);
+}
+
+int raid_stop(BackendContext *ctx)
+{
+        _cleanup_(raid_array_done) RaidArray array = {0};
+        int r;
+
+        r = raid_array_look(ctx, &array);
+        return r < 0 ? r : stop(ctx, &array);
+}
+
+int raid_delete(BackendContext *ctx)
+{
+        _cleanup_(raid_array_done) RaidArray array = {0};
+        const char *uuid;
+        int r;
+
+        r = blockdev_need(ctx, BD_PLUGIN_MDRAID);
+        if (r >= 0)
+                r = raid_array_look(ctx, &array);
+        /* Before it is stopped: which of the superblocks are its own is then known best. */
+        if (r >= 0)
+                r = raid_array_examine(ctx, &array);
+        if (r >= 0)
+                r = stop(ctx, &array);
+        if (r < 0)
+                return r;
+        uuid = raid_array_uuid(&array);
+        for (size_t i = 0; uuid && i < array.n_members; i++) {
+                const RaidMemberFound *m = &array.members[i];
+                g_autoptr(GError) gerror = NULL;
+
+                if (!streq_ptr(m->uuid, uuid))
+                        continue;
+                r = block_device_require_unused(ctx, &m->dev, "cannot be freed of its array");
+                if (r < 0)
+                        return r;
+                if (!bd_md_destroy(m->dev.node, &gerror))
+                        return error_set_blockdev(ctx, &gerror, "Cannot free %s of the array of pool '%s'",
+                                                  m->path, ctx->pool->name);
+        }
+        return 0;
+}
+
+int raid_check(BackendContext *ctx, bool *ret_active)
+{
+        _cleanup_(raid_array_done) RaidArray array = {0};
+        int r;
+
+        *ret_active = false;
+        r = raid_array_look(ctx, &array);
+        if (r >= 0)
+                *ret_active = raid_array_is_ours(&array) && array.state.running;
+        return r;
+}
