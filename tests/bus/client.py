@@ -178,11 +178,21 @@ class Proxy:
     def all(self):
         return self.service.call(self.path, PROPERTIES, "GetAll", "(s)", (self.interface,))
 
-    def wait_for(self, name, value, timeout=10):
+    def wait_for(self, name, wanted, timeout=10):
+        """Waits until a property has a value, or one for which wanted(value) is true, and gives it."""
+        fits = wanted if callable(wanted) else lambda value: value == wanted
+        value = None
+
+        def look():
+            nonlocal value
+            value = self.get(name)
+            return fits(value)
         try:
-            wait_until(lambda: self.get(name) == value, timeout)
+            wait_until(look, timeout)
         except AssertionError:
-            raise AssertionError(f"{name} of {self.path} is {self.get(name)!r}, not {value!r}") from None
+            told = "what is waited for" if callable(wanted) else repr(wanted)
+            raise AssertionError(f"{name} of {self.path} is {value!r}, not {told}") from None
+        return value
 
 
 class Service:
@@ -273,6 +283,19 @@ class Service:
 
     def wait_gone(self, pool, name, timeout=10):
         wait_until(lambda: name not in self.volumes(pool), timeout, f"the end of volume {name}")
+
+    def forget_pools(self, keep=()):
+        """Stops and undefines all pools but those of these names."""
+        for path, name, *_rest in self.manager.ListPools():
+            if name in keep:
+                continue
+            pool = self.pool(path)
+            state = pool.wait_for("State", lambda state: state in ("active", "inactive"))
+            persistent = pool.get("Persistent")
+            if state != "inactive":
+                pool.Stop({"force": True})
+            if persistent:
+                pool.Undefine()
 
     def wait_job(self, path, timeout=60):
         """The job's properties once it ended."""

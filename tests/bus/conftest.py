@@ -116,7 +116,7 @@ class World:
         try:
             for daemon in self.daemons:
                 if ON_SYSTEM:
-                    forget_pools(self.client(daemon))
+                    self.client(daemon).forget_pools(keep=("default",))
                 daemon.finish()
         finally:
             for bus in self.buses:
@@ -125,19 +125,6 @@ class World:
                 subprocess.run(["umount", "-l", path], check=False)
             for path in self.folders:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def forget_pools(service):
-    """Leaves the installed service without pools of ours."""
-    for path, name, _type, state, *_rest in service.manager.ListPools():
-        if name == "default":
-            continue
-        pool = service.pool(path)
-        persistent = pool.get("Persistent")
-        if state != "inactive":
-            pool.Stop({"force": True})
-        if persistent:
-            pool.Undefine()
 
 
 @pytest.fixture(scope="session", autouse=True)

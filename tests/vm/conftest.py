@@ -3,10 +3,19 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-if os.environ.get("STORAGED_VM") != "1":
+if os.environ.get("STORAGED_VM") == "1":
+    # The client and the harness of the bus tests, against the installed service.
+    os.environ["STORAGED_TEST_SYSTEM"] = "1"
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bus"))
+
+    from client import Service
+    from harness import InstalledDaemon, SystemBus
+else:
     collect_ignore_glob = ["test_*.py"]
 
 
@@ -24,3 +33,22 @@ def command():
         assert result.returncode == 0, f"{' '.join(args)}: {result.returncode}\n{result.stdout}{result.stderr}"
         return result.stdout
     return run
+
+
+@pytest.fixture
+def daemon():
+    """The installed service as tests/bus/harness.py knows it: start(), stop(), kill(), restart(), workers(), log()."""
+    bus = SystemBus()
+    daemon = InstalledDaemon(bus)
+    daemon.start()
+    yield daemon
+    bus.stop()
+
+
+@pytest.fixture
+def service(daemon):
+    """Root's client of it, as tests/bus/client.py has it. Its pools are stopped and forgotten after the test."""
+    service = Service(daemon.bus.connect())
+    yield service
+    daemon.start()
+    Service(daemon.bus.connect()).forget_pools(keep=("default",))

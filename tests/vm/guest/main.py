@@ -28,8 +28,10 @@ def run_pytest(test):
     """In the child: pytest is imported once, before the fork, as that takes a second here."""
     import pytest
 
-    path = str(TESTS / "vm" / test["file"]) + (f"::{test['part']}" if test["part"] else "")
-    return int(pytest.main([path, "--rootdir", str(TESTS), "--confcutdir", str(TESTS / "vm"), "-q",
+    own = f"vm/{test['file']}"
+    parts = [name for name in test["only"] if name.startswith(f"{own}::")]
+    os.environ["STORAGED_VM_ONLY"] = "\n".join(name for name in test["only"] if name not in parts)
+    return int(pytest.main([*(str(TESTS / name) for name in parts or [own]), "--rootdir", str(TESTS), "--confcutdir", str(TESTS / "vm"), "-q",
                             "-p", "no:cacheprovider", "-p", "results",
                             f"--junitxml={OUT / test['file']}.xml"]))
 
@@ -75,6 +77,7 @@ def run_test(test):
     """Runs one file. pytest reports its tests by itself; added here is what it cannot know of."""
     name = f"vm/{test['file']}"
     log_path = OUT / f"{test['file']}.log"
+    os.environ[results.FILE] = test["file"]
     before = results.failures()
     started = time.monotonic()
     with open(log_path, "wb") as log:

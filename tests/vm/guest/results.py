@@ -5,18 +5,21 @@ A process that a test starts (pytest over other tests) loads it by `-p results` 
 """
 
 import json
+import os
 from pathlib import Path
 
 RESULTS = Path("/srv/out/results.jsonl")
 DETAIL = 20000
+# The environment's name for the test file that runs: what failed runs again through it.
+FILE = "STORAGED_VM_FILE"
 
 _seconds = 0.0
 
 
-def write(test, outcome, seconds, detail):
-    """Adds a result: outcome is passed, failed or skipped; detail says why."""
-    line = json.dumps({"test": test, "outcome": outcome, "seconds": round(seconds, 3),
-                       "detail": detail[-DETAIL:]})
+def write(test, outcome, seconds, detail, log=""):
+    """Adds a result: outcome is passed, failed or skipped; detail says why; log is what else may help."""
+    line = json.dumps({"test": test, "outcome": outcome, "seconds": round(seconds, 3), "detail": detail[-DETAIL:],
+                       "log": log[-DETAIL:], "file": os.environ.get(FILE, "")})
     with open(RESULTS, "a") as out:
         out.write(line + "\n")
 
@@ -36,10 +39,9 @@ def pytest_runtest_logreport(report):
         detail = "" if report.passed else report.longreprtext
         if report.skipped and isinstance(report.longrepr, tuple):
             detail = report.longrepr[2]
-        for title, text in report.sections:
-            detail += f"\n--- {title}\n{text}" if report.failed else ""
+        log = "".join(f"\n--- {title}\n{text}" for title, text in report.sections if report.failed)
         name = report.nodeid + (" (teardown)" if report.when == "teardown" else "")
-        write(name, report.outcome, _seconds, detail)
+        write(name, report.outcome, _seconds, detail, log)
 
 
 def pytest_collectreport(report):

@@ -75,7 +75,7 @@ class Machine:
         for number, size in enumerate(self.disks):
             with open(self.work / f"disk{number}", "wb") as disk:
                 disk.truncate(int(size[:-1]) << {"M": 20, "G": 30}[size[-1]])
-        tests = [{"file": t.path.name, "part": t.part, "timeout": t.timeout} for t in self.tests]
+        tests = [{"file": t.path.name, "only": t.only, "timeout": t.timeout} for t in self.tests]
         (self.out / "plan.json").write_text(json.dumps({
             "tests": tests, "disks": len(self.disks), "terminal": terminal,
             "out": str(self.out)}))
