@@ -100,7 +100,7 @@ static int build(BackendContext *ctx, const BuildOptions *options, RaidArray *ar
 {
         int r;
 
-        if (array->name)
+        if (array->name && (array->state.running || array->state.n_disks > 0))
                 return refuse_build(ctx, STORAGE_ERROR_EXISTS, array->path,
                                     raid_array_is_ours(array)
                                             ? "runs already: start the pool to use it, or stop it first"
