@@ -4,9 +4,11 @@
 #include <stdarg.h>
 
 #include "backends/dir.h"
+#include "backends/fs.h"
 
 static const Backend *const backends[] = {
         &backend_dir,
+        &backend_fs,
 };
 
 const Backend *backend_find(PoolType type)

@@ -18,6 +18,8 @@ int blockdev_need(BackendContext *ctx, BDPlugin plugin)
 
         if (bd_is_plugin_available(plugin))
                 return 0;
+        /* A function that lacks its tool says so; loading would refuse all for the lack of any one. */
+        (void) bd_switch_init_checks(false, NULL);
         /* The others that are loaded stay. */
         if (bd_is_initialized() ? bd_reinit(wanted, false, on_log, &gerror)
                                 : bd_init(wanted, on_log, &gerror))

@@ -11,6 +11,7 @@
 #include "backends/dir-batch.h"
 #include "backends/dir-watch.h"
 #include "backends/file-unfinished.h"
+#include "backends/file-volume.h"
 #include "common/worker-protocol.h"
 
 /* Changed names between two looks at whether to go on, and at the watch's queue. */
@@ -268,10 +269,13 @@ static int report_problems(BackendScan *scan, PoolReport *report)
                                scan->cache.folder, strerrordesc_np(error));
 }
 
-static int report_inaccessible(BackendScan *scan, int error, PoolReport *report)
+/* why: for people; NULL: the errno tells. */
+static int report_inaccessible(BackendScan *scan, const char *why, int error, PoolReport *report)
 {
         report->health = HEALTH_INACCESSIBLE;
         report->status = scan->status;
+        if (why)
+                return pool_report_add(report, "inaccessible", "%s", why);
         return pool_report_add(report, "inaccessible", "The folder %s cannot be read: %s",
                                scan->cache.folder, strerrordesc_np(error));
 }
@@ -286,7 +290,7 @@ static int report_status(BackendScan *scan, int dir_fd, PoolReport *report)
         if (r < 0)
                 return r;
         if (fstatvfs(dir_fd, &v) < 0 || fstat(dir_fd, &st) < 0)
-                return report_inaccessible(scan, errno, report);
+                return report_inaccessible(scan, NULL, errno, report);
         report->health = HEALTH_OK;
         report->permissions.mode = st.st_mode & 07777;
         report->permissions.owner = st.st_uid;
@@ -338,17 +342,19 @@ static int look(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool 
 
 static int run(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool all, PoolReport *ret)
 {
+        _cleanup_bus_error_free_ sd_bus_error why = SD_BUS_ERROR_NULL;
         _cleanup_close_ int dir_fd = -EBADF;
         PoolReport report = {.permissions = PERMISSIONS_UNSET};
+        BackendContext folder_ctx = *ctx;
         int r, error = 0;
 
-        dir_fd = open(scan->cache.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
-        if (dir_fd < 0)
-                dir_fd = -errno;
-        r = look(ctx, scan, sink, all, dir_fd, &error);
+        folder_ctx.error = &why;
+        r = file_volume_folder(&folder_ctx, &dir_fd);
+        r = look(ctx, scan, sink, all, r < 0 ? r : dir_fd, &error);
         if (r < 0)
                 return r;
-        r = r > 0 ? report_status(scan, dir_fd, &report) : report_inaccessible(scan, error, &report);
+        r = r > 0 ? report_status(scan, dir_fd, &report)
+                  : report_inaccessible(scan, why.message, error, &report);
         if (r < 0) {
                 pool_report_done(&report);
                 return error_set_errno(ctx->error, r, "Cannot report on %s", scan->cache.folder);

@@ -245,7 +245,8 @@ static int on_mounts(sd_event_source *s, int fd, uint32_t revents, void *userdat
         DirWatch *w = userdata;
         struct stat st;
 
-        if (stat(w->folder, &st) < 0 ? w->retry > 0 : st.st_dev == w->dev && st.st_ino == w->ino)
+        if (stat(w->folder, &st) < 0 ? w->retry > 0
+                                     : w->retry == 0 && st.st_dev == w->dev && st.st_ino == w->ino)
                 return 0;
         want_all_now(w);
         w->wake(w->userdata);

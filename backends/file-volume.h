@@ -16,7 +16,7 @@ int file_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
                        const ResizeOptions *options, VolumeRow *ret);
 int file_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd);
 
-/* Opens the pool's folder; Inaccessible if that is not possible. */
+/* Opens the pool's folder; Inaccessible if that is not possible, or if what the pool mounts there is not. */
 int file_volume_folder(BackendContext *ctx, int *ret_fd);
 /* Sets or clears btrfs' flag for no copy on write on an empty file or folder. Unsupported elsewhere. */
 int file_set_nocow(BackendContext *ctx, int fd, const char *what);
