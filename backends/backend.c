@@ -5,10 +5,12 @@
 
 #include "backends/dir.h"
 #include "backends/fs.h"
+#include "backends/logical.h"
 
 static const Backend *const backends[] = {
         &backend_dir,
         &backend_fs,
+        &backend_logical,
 };
 
 const Backend *backend_find(PoolType type)

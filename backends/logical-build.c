@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Volume groups are made of devices, and unmade. */
+
+#include <blockdev/exec.h>
+#include <blockdev/lvm.h>
+#include <json-c/json.h>
+#include <sys/stat.h>
+
+#include "backends/block-device.h"
+#include "backends/blockdev-lib.h"
+#include "backends/logical.h"
+
+typedef struct Build {
+        BackendContext *ctx;
+        BlockDevice *devices;
+        size_t n;
+        size_t n_touched; /* of them: wiped, and perhaps physical volumes */
+} Build;
+
+static void build_done(Build *b)
+{
+        for (size_t i = 0; i < b->n; i++)
+                block_device_done(&b->devices[i]);
+        free(b->devices);
+}
+
+static int find_devices(Build *b)
+{
+        const PoolDef *pool = b->ctx->pool;
+
+        if (pool->source.n_devices == 0)
+                return error_setf(
+                        b->ctx->error, STORAGE_ERROR_INVALID_ARGUMENT,
+                        "Cannot build pool '%s': it has no source devices to make the volume group "
+                        "of",
+                        pool->name);
+        b->devices = calloc(pool->source.n_devices, sizeof(BlockDevice));
+        if (!b->devices)
+                return error_set_errno(b->ctx->error, ENOMEM, "Cannot build pool '%s'", pool->name);
+        while (b->n < pool->source.n_devices) {
+                BlockDevice *dev = &b->devices[b->n];
+                int r = block_device_find(b->ctx, pool->source.devices[b->n].path, dev);
+
+                if (r < 0)
+                        return r;
+                for (size_t i = 0; i < b->n; i++) {
+                        if (b->devices[i].devnum != dev->devnum)
+                                continue;
+                        r = error_setf(b->ctx->error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                       "Cannot build pool '%s': %s and %s are the same device", pool->name,
+                                       b->devices[i].path, dev->path);
+                        block_device_done(dev);
+                        return r;
+                }
+                b->n++;
+        }
+        return 0;
+}
+
+/* The group that the device is a part of in lvm's report of all physical volumes; NULL: of none. */
+static const char *group_of(json_object *root, const BlockDevice *dev)
+{
+        json_object *reports, *pvs, *value;
+        struct stat st;
+
+        if (!json_object_object_get_ex(root, "report", &reports) ||
+            !json_object_object_get_ex(json_object_array_get_idx(reports, 0), "pv", &pvs))
+                return NULL;
+        for (size_t i = 0; i < json_object_array_length(pvs); i++) {
+                json_object *row = json_object_array_get_idx(pvs, i);
+
+                if (!json_object_object_get_ex(row, "pv_name", &value) ||
+                    stat(json_object_get_string(value), &st) < 0 || st.st_rdev != dev->devnum)
+                        continue;
+                if (json_object_object_get_ex(row, "vg_name", &value) &&
+                    !isempty(json_object_get_string(value)))
+                        return json_object_get_string(value);
+        }
+        return NULL;
+}
+
+/* Whatever the options say: another group would be damaged, of which this is only a part. */
+static int require_groupless(Build *b)
+{
+        static const char *const argv[] = {"lvm", "pvs", "--reportformat", "json", "-o", "pv_name,vg_name",
+                                           NULL};
+        g_autoptr(GError) gerror = NULL;
+        g_autofree gchar *json = NULL;
+        json_object *root;
+        int r = 0;
+
+        if (!bd_utils_exec_and_capture_output((const gchar **) argv, NULL, &json, &gerror))
+                return error_set_blockdev(b->ctx, &gerror, "Cannot build pool '%s'", b->ctx->pool->name);
+        root = json_tokener_parse(json);
+        for (size_t i = 0; i < b->n && r >= 0; i++) {
+                const char *vg = group_of(root, &b->devices[i]);
+
+                if (vg)
+                        r = error_setf(
+                                b->ctx->error, STORAGE_ERROR_IN_USE,
+                                "Cannot build pool '%s': %s is a part of the volume group %s; remove it "
+                                "from that (vgreduce, pvremove) first",
+                                b->ctx->pool->name, b->devices[i].path, vg);
+        }
+        json_object_put(root);
+        return r;
+}
+
+static int make_group(Build *b)
+{
+        const BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
+        const BDExtraArg *extra[] = {&yes, NULL};
+        _cleanup_free_ const char **nodes = calloc(b->n + 1, sizeof(char *));
+        const char *vg = b->ctx->pool->source.name;
+        g_autoptr(GError) gerror = NULL;
+        int r;
+
+        if (!nodes)
+                return error_set_errno(b->ctx->error, ENOMEM, "Cannot build pool '%s'", b->ctx->pool->name);
+        while (b->n_touched < b->n) {
+                const BlockDevice *dev = &b->devices[b->n_touched];
+
+                nodes[b->n_touched++] = dev->node;
+                r = block_device_wipe(b->ctx, dev);
+                if (r < 0)
+                        return r;
+                if (!bd_lvm_pvcreate(dev->node, 0, 0, extra, &gerror))
+                        return error_set_blockdev(
+                                b->ctx, &gerror,
+                                "Cannot build pool '%s': cannot make a physical volume of %s",
+                                b->ctx->pool->name, dev->path);
+        }
+        if (!bd_lvm_vgcreate(vg, nodes, 0, extra, &gerror))
+                return error_set_blockdev(b->ctx, &gerror,
+                                          "Cannot build pool '%s': cannot make the volume group %s",
+                                          b->ctx->pool->name, vg);
+        for (size_t i = 0; i < b->n; i++)
+                block_device_settle(&b->devices[i]);
+        return 0;
+}
+
+/* What was there before is lost already: then at least nothing of ours stays. */
+static void unmake(Build *b)
+{
+        BackendContext quiet = *b->ctx;
+
+        quiet.error = NULL;
+        while (b->n_touched-- > 0) {
+                const BlockDevice *dev = &b->devices[b->n_touched];
+
+                (void) bd_lvm_pvremove(dev->node, NULL, NULL);
+                (void) block_device_wipe(&quiet, dev);
+        }
+}
+
+static int require_new_group(BackendContext *ctx)
+{
+        LogicalGroup group = {0};
+        int r;
+
+        r = logical_group_read(ctx, &group);
+        if (r == -ENOENT) {
+                if (ctx->error)
+                        sd_bus_error_free(ctx->error);
+                return 0;
+        }
+        if (r < 0)
+                return r;
+        r = error_setf(
+                ctx->error, STORAGE_ERROR_EXISTS,
+                "Cannot build pool '%s': there is a volume group %s already; start the pool to use it",
+                ctx->pool->name, group.name);
+        logical_group_done(&group);
+        return r;
+}
+
+int logical_build(BackendContext *ctx, const BuildOptions *options, bool *ret_made)
+{
+        Build b = {.ctx = ctx};
+        int r;
+
+        r = require_new_group(ctx);
+        if (r >= 0)
+                r = find_devices(&b);
+        if (r >= 0)
+                r = require_groupless(&b);
+        for (size_t i = 0; i < b.n && r >= 0; i++)
+                r = block_device_require_writable(ctx, &b.devices[i], options->overwrite);
+        if (r >= 0) {
+                r = make_group(&b);
+                if (r < 0)
+                        unmake(&b);
+        }
+        *ret_made = r >= 0;
+        build_done(&b);
+        return r;
+}
+
+static int require_no_volumes(BackendContext *ctx, const LogicalGroup *group)
+{
+        const LogicalLv *some = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; i < group->n_lvs; i++) {
+                const LogicalLv *lv = &group->lvs[i];
+                int r = lv->hidden ? 0 : logical_require_closed(ctx, lv, "cannot go with its pool");
+
+                if (r < 0)
+                        return r;
+                if (lv->hidden || lv->unfinished)
+                        continue;
+                some = some ?: lv;
+                n++;
+        }
+        if (n == 0)
+                return 0;
+        return error_setf(
+                ctx->error, STORAGE_ERROR_HAS_DEPENDENTS,
+                "Cannot delete pool '%s': the volume group %s has %zu volumes, such as '%s'; start "
+                "the pool and delete them first",
+                ctx->pool->name, group->name, n, some->name);
+}
+
+/* Only what is the pool's: a device that somebody else added to the group is not. */
+static int require_own_devices(BackendContext *ctx, const LogicalGroup *group)
+{
+        const PoolSource *source = &ctx->pool->source;
+
+        if (logical_group_n_missing(group) > 0)
+                return error_setf(ctx->error, STORAGE_ERROR_FAILED,
+                                  "Cannot delete pool '%s': devices of the volume group %s are missing, and "
+                                  "would bring it back when they return",
+                                  ctx->pool->name, group->name);
+        for (size_t i = 0; i < group->n_pvs && source->n_devices > 0; i++) {
+                struct stat st, listed;
+                bool known = stat(group->pvs[i].device, &st) < 0;
+
+                for (size_t j = 0; j < source->n_devices && !known; j++)
+                        known = stat(source->devices[j].path, &listed) >= 0 && listed.st_rdev == st.st_rdev;
+                if (!known)
+                        return error_setf(
+                                ctx->error, STORAGE_ERROR_FAILED,
+                                "Cannot delete pool '%s': %s was added to the volume group %s and "
+                                "is no device of the pool; add it to the definition or take it out "
+                                "by vgreduce",
+                                ctx->pool->name, group->pvs[i].device, group->name);
+        }
+        return 0;
+}
+
+static int remove_group(BackendContext *ctx, const LogicalGroup *group)
+{
+        /* --yes alone asks nothing, and removes no volume that is in use. */
+        const BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
+        const BDExtraArg *extra[] = {&yes, NULL};
+        g_autoptr(GError) gerror = NULL;
+
+        if (!bd_lvm_vgremove(group->name, extra, &gerror))
+                return error_set_blockdev(ctx, &gerror, "Cannot delete pool '%s'", ctx->pool->name);
+        for (size_t i = 0; i < group->n_pvs; i++) {
+                if (!bd_lvm_pvremove(group->pvs[i].device, NULL, &gerror))
+                        return error_set_blockdev(
+                                ctx, &gerror,
+                                "The volume group %s of pool '%s' was deleted, but not the physical volume "
+                                "on %s",
+                                group->name, ctx->pool->name, group->pvs[i].device);
+        }
+        return 0;
+}
+
+int logical_delete(BackendContext *ctx)
+{
+        LogicalGroup group = {0};
+        int r;
+
+        r = logical_group_read(ctx, &group);
+        if (r < 0)
+                return r;
+        r = require_no_volumes(ctx, &group);
+        if (r >= 0)
+                r = require_own_devices(ctx, &group);
+        if (r >= 0)
+                r = remove_group(ctx, &group);
+        logical_group_done(&group);
+        return r;
+}

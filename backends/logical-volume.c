@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Logical volumes that are there: deleted, resized, opened. */
+
+#include <blockdev/lvm.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libdevmapper.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "backends/block-device.h"
+#include "backends/blockdev-lib.h"
+#include "backends/logical.h"
+
+static int require_no_dependents(BackendContext *ctx, const LogicalGroup *group, const LogicalLv *lv,
+                                 const char *verb)
+{
+        _cleanup_free_ char *words = NULL;
+
+        if (logical_dependents(group, lv, &words) < 0)
+                return error_set_errno(ctx->error, ENOMEM, "Cannot look at volume '%s'", lv->name);
+        if (!words)
+                return 0;
+        return error_setf(ctx->error, STORAGE_ERROR_HAS_DEPENDENTS,
+                          "Volume '%s' of pool '%s' cannot be %s: it is the origin of the snapshots %s",
+                          lv->name, ctx->pool->name, verb, words);
+}
+
+static int delete_lv(BackendContext *ctx, const LogicalGroup *group, const LogicalLv *lv)
+{
+        const BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
+        const BDExtraArg *extra[] = {&yes, NULL};
+        g_autoptr(GError) gerror = NULL;
+        int r;
+
+        r = require_no_dependents(ctx, group, lv, "deleted");
+        /* Forced or not: the kernel keeps what is open. */
+        if (r >= 0)
+                r = logical_require_closed(ctx, lv, "cannot be deleted");
+        if (r < 0)
+                return r;
+        if (bd_lvm_lvremove(group->name, lv->name, false, extra, &gerror))
+                return 0;
+        if (strstr(gerror->message, "in use"))
+                return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
+                                  "Volume '%s' of pool '%s' cannot be deleted: it is in use", lv->name,
+                                  ctx->pool->name);
+        return error_set_blockdev(ctx, &gerror, "Cannot delete volume '%s' of pool '%s'", lv->name,
+                                  ctx->pool->name);
+}
+
+int logical_volume_delete(BackendContext *ctx, const char *name, bool force)
+{
+        LogicalGroup group = {0};
+        const LogicalLv *lv;
+        int r;
+
+        r = logical_group_read(ctx, &group);
+        if (r >= 0)
+                r = logical_group_require(ctx, &group, name, &lv);
+        if (r >= 0)
+                r = delete_lv(ctx, &group, lv);
+        logical_group_done(&group);
+        return r;
+}
+
+typedef struct Resize {
+        BackendContext *ctx;
+        LogicalGroup group;
+        const LogicalLv *lv;
+        uint64_t capacity;
+        const ResizeOptions *options;
+} Resize;
+
+static int refuse(Resize *z, const char *error_name, const char *why)
+{
+        return error_setf(z->ctx->error, error_name,
+                          "Volume '%s' of pool '%s' cannot be resized to %" PRIu64 " bytes: %s", z->lv->name,
+                          z->ctx->pool->name, z->capacity, why);
+}
+
+static int check_shrink(Resize *z)
+{
+        _cleanup_free_ char *words = NULL;
+
+        if (!z->options->shrink)
+                return refuse(
+                        z, STORAGE_ERROR_INVALID_ARGUMENT,
+                        "that is less than now, which destroys data; ask to shrink it if that is meant");
+        if (z->lv->pool && z->capacity < logical_lv_allocation(z->lv))
+                return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "more than that is allocated in it");
+        if (!z->options->force)
+                return logical_require_closed(z->ctx, z->lv, "cannot be made smaller");
+        if (!logical_lv_is_open(z->lv))
+                return 0;
+        /* Whoever has it open may know; a file system that is mounted would be cut off. */
+        if (logical_describe_use(z->ctx, z->lv->name, &words) < 0)
+                return -EIO;
+        return words && startswith(words, "opened by")
+                       ? 0
+                       : logical_require_closed(z->ctx, z->lv, "cannot be made smaller");
+}
+
+static int check_resize(Resize *z)
+{
+        uint64_t extent = z->group.extent_size;
+        int r;
+
+        if (z->capacity == 0)
+                return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "a logical volume cannot be empty");
+        if (z->capacity > (uint64_t) INT64_MAX - extent)
+                return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a volume can have");
+        z->capacity = (z->capacity + extent - 1) / extent * extent;
+        if (z->capacity == z->lv->size)
+                return 0;
+        if (z->lv->thick_snapshot)
+                return refuse(z, STORAGE_ERROR_UNSUPPORTED, "a snapshot is as large as its origin");
+        if (z->lv->pool && z->options->allocate)
+                return refuse(z, STORAGE_ERROR_UNSUPPORTED, "a thin volume is allocated when it is written");
+        for (size_t i = 0; i < z->group.n_lvs; i++) {
+                const LogicalLv *other = &z->group.lvs[i];
+
+                if (other->thick_snapshot && streq_ptr(other->origin, z->lv->name)) {
+                        r = require_no_dependents(z->ctx, &z->group, z->lv, "resized");
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return z->capacity < z->lv->size ? check_shrink(z) : 0;
+}
+
+static int resize(Resize *z, VolumeRow *ret)
+{
+        _cleanup_free_ char *name = strdup(z->lv->name);
+        g_autoptr(GError) gerror = NULL;
+        int r;
+
+        r = name ? check_resize(z)
+                 : error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", z->lv->name);
+        if (r < 0)
+                return r;
+        if (z->capacity != z->lv->size && !bd_lvm_lvresize(z->group.name, name, z->capacity, NULL, &gerror))
+                return error_set_blockdev(z->ctx, &gerror, "Cannot resize volume '%s' of pool '%s'", name,
+                                          z->ctx->pool->name);
+        logical_group_done(&z->group);
+        r = logical_group_read(z->ctx, &z->group);
+        if (r >= 0)
+                r = logical_group_require(z->ctx, &z->group, name, &z->lv);
+        if (r < 0)
+                return r;
+        r = logical_row(z->ctx->pool, z->lv, ret);
+        return r < 0 ? error_set_errno(z->ctx->error, r, "Volume '%s' was resized but cannot be read", name)
+                     : 0;
+}
+
+int logical_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
+                          const ResizeOptions *options, VolumeRow *ret)
+{
+        Resize z = {.ctx = ctx, .capacity = capacity, .options = options};
+        int r;
+
+        r = logical_group_read(ctx, &z.group);
+        if (r >= 0)
+                r = logical_group_require(ctx, &z.group, name, &z.lv);
+        if (r >= 0)
+                r = resize(&z, ret);
+        logical_group_done(&z.group);
+        return r;
+}
+
+/* How often the device is open; 0 if it is no device of device-mapper, or not to be found out. */
+static int open_count(dev_t devnum)
+{
+        struct dm_task *task = dm_task_create(DM_DEVICE_INFO);
+        struct dm_info info = {0};
+
+        if (!task)
+                return 0;
+        if (!dm_task_set_major(task, (int) major(devnum)) || !dm_task_set_minor(task, (int) minor(devnum)) ||
+            !dm_task_run(task) || !dm_task_get_info(task, &info) || !info.exists)
+                info.open_count = 0;
+        dm_task_destroy(task);
+        dm_lib_release();
+        return info.open_count;
+}
+
+static int explain_open(BackendContext *ctx, const char *name, int error)
+{
+        _cleanup_free_ char *words = NULL;
+
+        if (error == ENOENT || error == ENXIO || error == ENODEV)
+                return error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND,
+                                  "Cannot open volume '%s' of pool '%s': it is not there, or not active",
+                                  name, ctx->pool->name);
+        if (error != EBUSY)
+                return error_set_errno(ctx->error, error, "Cannot open volume '%s' of pool '%s'", name,
+                                       ctx->pool->name);
+        if (logical_describe_use(ctx, name, &words) < 0 && ctx->error)
+                sd_bus_error_free(ctx->error);
+        return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
+                          "Cannot open volume '%s' of pool '%s' for writing: it is in use: %s", name,
+                          ctx->pool->name, words ?: "somebody has it open");
+}
+
+int logical_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd)
+{
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        r = logical_name_validate(ctx, name);
+        if (r < 0)
+                return r;
+        if (asprintf(&path, "%s/%s", ctx->pool->target_path, name) < 0) {
+                path = NULL;
+                return error_set_errno(ctx->error, ENOMEM, "Cannot open volume '%s'", name);
+        }
+        fd = open(path, (write ? O_RDWR | O_EXCL : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0)
+                return explain_open(ctx, name, errno);
+        if (fstat(fd, &st) < 0)
+                return explain_open(ctx, name, errno);
+        if (!S_ISBLK(st.st_mode))
+                return explain_open(ctx, name, ENODEV);
+        /* QEMU does not open exclusively, and would not notice that we do: but it is counted. */
+        if (write && open_count(st.st_rdev) > 1)
+                return explain_open(ctx, name, EBUSY);
+        if (fcntl(fd, F_SETFL, 0) < 0)
+                return explain_open(ctx, name, errno);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Pools on LVM's volume groups. What each function does is told in backend.h and in the .c files; sizes are
+ * in bytes.
+ *
+ * A volume is every logical volume that people made: pools of thin volumes are in the pool's details, and
+ * what LVM hides is hidden. A thick volume has all its room from the start. One whose allocation is asked to
+ * be less than its capacity is a thin volume: it is put into the thin pool of the group that has the most
+ * room; if there is none, one named "thinpool" is made of four fifths of what is free. A volume with a
+ * backing path is a snapshot of that volume: of a thin one in its thin pool, of a thick one with a room of
+ * its own for differences, which is as large as its allocation (as its origin, if none is given: then it
+ * cannot overflow).
+ */
+
+#include "backends/logical-report.h"
+
+extern const Backend backend_logical;
+
+/* logical-build.c */
+int logical_build(BackendContext *ctx, const BuildOptions *options, bool *ret_made);
+int logical_delete(BackendContext *ctx);
+
+/* logical-scan.c */
+int logical_scan_new(BackendContext *ctx, BackendScan **ret);
+BackendScan *logical_scan_free(BackendScan *scan);
+int logical_scan_refresh(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, PoolReport *ret);
+int logical_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, void (*wake)(void *userdata),
+                       void *userdata);
+int logical_scan_note(BackendScan *scan, const char *name, const VolumeRow *row);
+
+/* logical-create.c */
+int logical_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
+
+/* logical-volume.c */
+int logical_volume_delete(BackendContext *ctx, const char *name, bool force);
+int logical_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
+                          const ResizeOptions *options, VolumeRow *ret);
+int logical_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd);
+
+/* logical-name.c: InvalidName if LVM would not take it for a new logical volume. */
+int logical_name_validate(BackendContext *ctx, const char *name);
+
+/* logical-use.c: who has the volume, for people: mounts, swap, holders, processes. *ret is NULL if nobody
+ * can be found; the caller's. */
+int logical_describe_use(BackendContext *ctx, const char *name, char **ret);
+/* InUse, naming who, if lv is open. verb: "cannot be deleted". */
+int logical_require_closed(BackendContext *ctx, const LogicalLv *lv, const char *verb);
+
+/* Removes what carries our tag of unfinished work. 0, or a negative errno without words. */
+int logical_remove_unfinished(BackendContext *ctx, const char *name);
