@@ -148,7 +148,7 @@ def section(title, makers, elements, name):
 
 def interface(element):
     name = element.get("name")
-    short = name.rsplit(".", 1)[1]
+    short = name.removeprefix("org.example.Storage1.")
     yield f"## {short}"
     yield ""
     yield f"Interface `{name}`."

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "interfaces/paths.h"
+#include "interfaces/pool-parts.h"
 #include "interfaces/reply.h"
 #include "interfaces/volumes-node.h"
 #include "service/job.h"
@@ -65,35 +66,67 @@ static void emit_changed(Bus *b, const char *path, const char *interface, const 
                 report(sd_bus_emit_properties_changed_strv(b->bus, path, interface, (char **) names), path);
 }
 
+/* The names of all interfaces that the pool has, NULL-terminated, into a list with room for them. */
+#define POOL_INTERFACES_MAX 8U
+
+static void pool_interfaces(const Pool *pool, const char *ret[POOL_INTERFACES_MAX])
+{
+        size_t n = 0;
+
+        ret[n++] = POOL_INTERFACE;
+        for (const PoolPart *part = pool_parts; part->interface && n + 1 < POOL_INTERFACES_MAX; part++) {
+                if (part->has(pool))
+                        ret[n++] = part->interface;
+        }
+        ret[n] = NULL;
+}
+
 static void pool_added(Pool *pool)
 {
+        const char *interfaces[POOL_INTERFACES_MAX];
         _cleanup_free_ char *path = path_of_pool(pool);
         Bus *b = bus_of(pool->manager);
         int r;
 
+        pool_interfaces(pool, interfaces);
         r = path ? volumes_node_add(b, pool) : -ENOMEM;
         if (r >= 0)
-                r = sd_bus_emit_interfaces_added(b->bus, path, POOL_INTERFACE, NULL);
+                r = sd_bus_emit_interfaces_added_strv(b->bus, path, (char **) interfaces);
         report(r, pool->def->name);
 }
 
 static void pool_removed(Pool *pool)
 {
+        const char *interfaces[POOL_INTERFACES_MAX];
         _cleanup_free_ char *path = path_of_pool(pool);
         Bus *b = bus_of(pool->manager);
 
         volumes_node_remove(b, pool);
-        report(path ? sd_bus_emit_interfaces_removed(b->bus, path, POOL_INTERFACE, NULL) : -ENOMEM,
+        pool_interfaces(pool, interfaces);
+        report(path ? sd_bus_emit_interfaces_removed_strv(b->bus, path, (char **) interfaces) : -ENOMEM,
                pool->def->name);
 }
 
 static void pool_changes(Pool *pool, unsigned changes)
 {
         _cleanup_free_ char *path = path_of_pool(pool);
+        Bus *b = bus_of(pool->manager);
 
-        if (path)
-                emit_changed(bus_of(pool->manager), path, POOL_INTERFACE, pool_names, ELEMENTSOF(pool_names),
-                             changes);
+        if (!path)
+                return;
+        emit_changed(b, path, POOL_INTERFACE, pool_names, ELEMENTSOF(pool_names), changes);
+        for (const PoolPart *part = pool_parts; part->interface; part++) {
+                bool comes_or_goes = part->change == POOL_CHANGE_RAID && changes & POOL_CHANGE_ARRAY;
+
+                if (comes_or_goes && part->has(pool))
+                        report(sd_bus_emit_interfaces_added(b->bus, path, part->interface, NULL), path);
+                else if (comes_or_goes)
+                        report(sd_bus_emit_interfaces_removed(b->bus, path, part->interface, NULL), path);
+                else if (changes & part->change && part->has(pool))
+                        report(sd_bus_emit_properties_changed_strv(b->bus, path, part->interface,
+                                                                   (char **) part->properties),
+                               path);
+        }
 }
 
 static void emit_generation(Pool *pool, const char *signal)

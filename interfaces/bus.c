@@ -2,6 +2,7 @@
 #include "interfaces/bus.h"
 
 #include "interfaces/paths.h"
+#include "interfaces/pool-parts.h"
 #include "interfaces/volumes-node.h"
 #include "service/job.h"
 
@@ -95,6 +96,17 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *ret_error
         return 1;
 }
 
+static int add_pools(Bus *b)
+{
+        int r;
+
+        r = sd_bus_add_fallback_vtable(b->bus, NULL, BUS_POOLS, POOL_INTERFACE, pool_vtable, find_pool, b);
+        for (const PoolPart *part = pool_parts; r >= 0 && part->interface; part++)
+                r = sd_bus_add_fallback_vtable(b->bus, NULL, BUS_POOLS, part->interface, part->vtable,
+                                               part->find, b);
+        return r;
+}
+
 static int add_objects(Bus *b)
 {
         int r;
@@ -103,8 +115,7 @@ static int add_objects(Bus *b)
         if (r >= 0)
                 r = sd_bus_add_object_manager(b->bus, NULL, BUS_ROOT);
         if (r >= 0)
-                r = sd_bus_add_fallback_vtable(b->bus, NULL, BUS_POOLS, POOL_INTERFACE, pool_vtable,
-                                               find_pool, b);
+                r = add_pools(b);
         if (r >= 0)
                 r = sd_bus_add_fallback_vtable(b->bus, NULL, BUS_JOBS, JOB_INTERFACE, job_vtable, find_job,
                                                b);

@@ -109,7 +109,7 @@ static int load_definition(Manager *m, const char *path, const char *file)
                 return r;
         r = ensure_uuid(m, def);
         if (r >= 0)
-                r = pool_conflict_check(m, def, NULL, &error);
+                r = pool_conflict_check(m, def, NULL, false, &error);
         if (r < 0) {
                 log_warning("Skipped %s: %s", path, strempty(error.message));
                 return r;

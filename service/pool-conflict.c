@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service/pool-conflict.h"
 
+#include "service/device-id.h"
+
 static bool same_host(const PoolDef *a, const PoolDef *b)
 {
         for (size_t i = 0; i < a->source.n_hosts; i++) {
@@ -13,6 +15,41 @@ static bool same_host(const PoolDef *a, const PoolDef *b)
                 }
         }
         return false;
+}
+
+/* One of what a definition claims: its i-th source device, or member of its array. NULL: that were all. */
+static const char *claim(const PoolDef *def, size_t i)
+{
+        if (i < def->source.n_devices)
+                return def->source.devices[i].path;
+        i -= def->source.n_devices;
+        return i < def->raid.n_members ? def->raid.members[i].path : NULL;
+}
+
+/* A device as it is looked for: what its links lead to is found out once. */
+typedef struct Wanted {
+        const char *path;
+        dev_t id;
+        bool has_id;
+} Wanted;
+
+static Wanted wanted_device(const char *path, bool follow)
+{
+        Wanted w = {.path = path};
+
+        w.has_id = follow && device_id_get(path, &w.id);
+        return w;
+}
+
+static const Wanted *find_wanted(const Wanted *wanted, size_t n, const char *path, bool follow)
+{
+        Wanted w = wanted_device(path, follow);
+
+        for (size_t i = 0; i < n; i++) {
+                if (streq(wanted[i].path, path) || (w.has_id && wanted[i].has_id && w.id == wanted[i].id))
+                        return wanted + i;
+        }
+        return NULL;
 }
 
 static bool same_device(const PoolDef *a, const PoolDef *b)
@@ -40,16 +77,69 @@ static bool same_adapter(const PoolAdapter *a, const PoolAdapter *b)
         return streq_ptr(a->name, b->name);
 }
 
+/* Both spellings, if they differ: people know one of them. */
+static int device_conflict(const char *name, const char *path, const char *other_name,
+                           const char *other_path, sd_bus_error *error)
+{
+        if (streq(path, other_path))
+                return error_setf(error, STORAGE_ERROR_CONFLICT,
+                                  "Pool '%s' would use the same device as pool '%s': %s", name, other_name,
+                                  path);
+        return error_setf(error, STORAGE_ERROR_CONFLICT,
+                          "Pool '%s' would use the same device as pool '%s': %s is the same as %s", name,
+                          other_name, path, other_path);
+}
+
 static bool on_block_devices(PoolType type)
 {
         return type == POOL_FS || type == POOL_LOGICAL || type == POOL_DISK;
 }
 
+/* What a definition claims, to be compared with many others. */
+typedef struct Claims {
+        const PoolDef *def;
+        Wanted *wanted;
+        size_t n;
+        bool follow;
+} Claims;
+
+static void claims_done(Claims *c)
+{
+        free(c->wanted);
+}
+
+static int claims_init(Claims *c, const PoolDef *def, bool follow)
+{
+        *c = (Claims){.def = def, .follow = follow};
+        if (!on_block_devices(def->type))
+                return 0;
+        c->wanted = calloc(def->source.n_devices + def->raid.n_members + 1, sizeof(Wanted));
+        if (!c->wanted)
+                return -ENOMEM;
+        for (const char *path; (path = claim(def, c->n)); c->n++)
+                c->wanted[c->n] = wanted_device(path, follow);
+        return 0;
+}
+
+/* Across types: what one of them writes to, the other must not. */
+static int check_devices(const Claims *c, const PoolDef *other, sd_bus_error *error)
+{
+        const char *path;
+
+        if (!on_block_devices(other->type) || c->n == 0)
+                return 0;
+        for (size_t i = 0; (path = claim(other, i)); i++) {
+                const Wanted *w = find_wanted(c->wanted, c->n, path, c->follow);
+
+                if (w)
+                        return device_conflict(c->def->name, w->path, other->name, path, error);
+        }
+        return 0;
+}
+
 /* What both would claim, for people; NULL: nothing. */
 static const char *same_storage(const PoolDef *a, const PoolDef *b)
 {
-        if (on_block_devices(a->type) && on_block_devices(b->type) && same_device(a, b))
-                return "source device";
         if (a->type != b->type)
                 return NULL;
         switch (a->type) {
@@ -77,9 +167,11 @@ static const char *same_storage(const PoolDef *a, const PoolDef *b)
         }
 }
 
-static int check_against(const PoolDef *def, const PoolDef *other, sd_bus_error *error)
+static int check_against(const Claims *c, const PoolDef *other, sd_bus_error *error)
 {
+        const PoolDef *def = c->def;
         const char *what;
+        int r;
 
         if (streq(def->name, other->name))
                 return sd_bus_error_setf(
@@ -91,6 +183,9 @@ static int check_against(const PoolDef *def, const PoolDef *other, sd_bus_error 
                 return sd_bus_error_setf(error, STORAGE_ERROR_EXISTS,
                                          "UUID %s belongs to pool '%s'; leave the UUID out to get a new one",
                                          def->uuid, other->name);
+        r = check_devices(c, other, error);
+        if (r < 0)
+                return r;
         what = same_storage(def, other);
         if (!what)
                 return 0;
@@ -99,19 +194,65 @@ static int check_against(const PoolDef *def, const PoolDef *other, sd_bus_error 
                                  other->name, what, strempty(def->target_path));
 }
 
-int pool_conflict_check(Manager *m, const PoolDef *def, const Pool *same, sd_bus_error *error)
+int pool_conflict_check(Manager *m, const PoolDef *def, const Pool *same, bool follow, sd_bus_error *error)
 {
+        _cleanup_(claims_done) Claims claims;
         Pool *other;
         int r;
 
+        r = claims_init(&claims, def, follow);
+        if (r < 0)
+                return r;
         TAILQ_FOREACH (other, &m->pools, entry) {
                 if (other == same)
                         continue;
-                r = check_against(def, other->def, error);
+                r = check_against(&claims, other->def, error);
                 if (r >= 0 && other->pending)
-                        r = check_against(def, other->pending, error);
+                        r = check_against(&claims, other->pending, error);
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+/* How def calls that device; NULL: it does not claim it. */
+static const char *find_claim(const PoolDef *def, const Wanted *wanted)
+{
+        const char *path;
+
+        for (size_t i = 0; def && on_block_devices(def->type) && (path = claim(def, i)); i++) {
+                if (find_wanted(wanted, 1, path, true))
+                        return path;
+        }
+        return NULL;
+}
+
+const Pool *pool_conflict_find_device(Manager *m, const char *device, const Pool *same,
+                                      const char **ret_path)
+{
+        const Wanted wanted = wanted_device(device, true);
+        Pool *pool;
+
+        TAILQ_FOREACH (pool, &m->pools, entry) {
+                const char *path;
+
+                if (pool == same)
+                        continue;
+                path = find_claim(pool->def, &wanted);
+                if (!path)
+                        path = find_claim(pool->pending, &wanted);
+                if (!path)
+                        continue;
+                *ret_path = path;
+                return pool;
+        }
+        return NULL;
+}
+
+int pool_conflict_check_device(Manager *m, const char *device, const Pool *same, sd_bus_error *error)
+{
+        const char *path;
+        const Pool *other = pool_conflict_find_device(m, device, same, &path);
+
+        return other ? device_conflict(same->def->name, device, other->def->name, path, error) : 0;
 }

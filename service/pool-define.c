@@ -230,7 +230,7 @@ int pool_define(Manager *m, PoolDef *def_arg, const DefineOptions *options_arg, 
         options.start |= options.transient;
         r = check_new(m, def, &options, error);
         if (r >= 0)
-                r = pool_conflict_check(m, def, NULL, error);
+                r = pool_conflict_check(m, def, NULL, true, error);
         if (r >= 0 && !options.dry_run) {
                 r = pool_new(m, def, &pool);
                 if (r >= 0)
@@ -255,10 +255,8 @@ static void update_apply(Pool *pool, PoolDef *def)
 {
         pool->persistent = true;
         if (pool->state == POOL_INACTIVE) {
-                pool_def_free(pool->def);
-                pool->def = def;
                 pool->pending = pool_def_free(pool->pending);
-                pool_worker_forget_def(pool);
+                pool_set_def(pool, def);
         } else {
                 pool_def_free(pool->pending);
                 pool->pending = def;
@@ -293,7 +291,7 @@ static int check_update(Pool *pool, PoolDef *def, sd_bus_error *error)
                                          pool_type_to_string(def->type));
         if (!def->uuid && free_and_strdup(&def->uuid, pool->def->uuid) < 0)
                 return -ENOMEM;
-        return pool_conflict_check(pool->manager, def, pool, error);
+        return pool_conflict_check(pool->manager, def, pool, true, error);
 }
 
 /* Writes d->def down; job->next follows. */

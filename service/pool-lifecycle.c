@@ -72,10 +72,7 @@ static void take_pending_def(Pool *pool)
 {
         if (!pool->pending)
                 return;
-        pool_def_free(pool->def);
-        pool->def = TAKE_PTR(pool->pending);
-        pool_worker_forget_def(pool);
-        pool_changed(pool, POOL_CHANGE_DEFINITION);
+        pool_set_def(pool, TAKE_PTR(pool->pending));
 }
 
 /* build */

@@ -123,6 +123,16 @@ const PoolDef *pool_next_def(const Pool *pool)
         return pool->pending ? pool->pending : pool->def;
 }
 
+void pool_set_def(Pool *pool, PoolDef *def)
+{
+        if (!pool->def->raid.level != !def->raid.level)
+                pool_changed(pool, POOL_CHANGE_ARRAY);
+        pool_def_free(pool->def);
+        pool->def = def;
+        pool_worker_forget_def(pool);
+        pool_changed(pool, POOL_CHANGE_DEFINITION);
+}
+
 void pool_announce(Pool *pool)
 {
         pool->announced = true;

@@ -34,6 +34,7 @@ typedef enum PoolChange {
         POOL_CHANGE_LOGICAL = 1 << 7, /* of the details: VolumeGroup ExtentSize ThinPools */
         POOL_CHANGE_DISK = 1 << 8,    /* FreeExtents */
         POOL_CHANGE_RAID = 1 << 9,    /* Level SyncAction Degraded SyncProgress Devices */
+        POOL_CHANGE_ARRAY = 1 << 10,  /* the definition has got an array, or lost it */
 } PoolChange;
 
 /* A batch of more volume changes than this is announced as one VolumesReset. */
@@ -134,6 +135,8 @@ void pool_flush_removed(Pool *pool, const char *name);
 bool pool_announce_slice(Pool *pool, uint64_t *ret_delay);
 /* Finishes the job with success when all that is pending of the pool's volumes has been announced. */
 void pool_finish_when_flushed(Pool *pool, Job *job);
+/* Puts def, which it takes, in force in the place of the old one. */
+void pool_set_def(Pool *pool, PoolDef *def);
 /* The definition that the next start uses. */
 const PoolDef *pool_next_def(const Pool *pool);
 

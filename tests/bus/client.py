@@ -23,7 +23,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 # Types of the options and definition keys, where Python's own type does not tell.
 TYPES = {
     "source-hosts": "a(sq)", "source-devices": "as", "adapter": "a{ss}", "mount-options": "as", "mode": "u",
-    "owner": "u", "group": "u", "limit": "u", "backing": "o",
+    "owner": "u", "group": "u", "limit": "u", "backing": "o", "devices": "as", "spares": "u",
 }
 
 
@@ -40,7 +40,7 @@ INTERFACES = load_interfaces()
 
 
 def full_name(interface):
-    return interface if "." in interface else f"{BUS_NAME}.{interface}"
+    return interface if interface.startswith("org.") else f"{BUS_NAME}.{interface}"
 
 
 def in_signature(interface, method):
@@ -52,6 +52,8 @@ def vardict(values):
     """A dict as a{sv}: GLib.Variant values stay, others are typed by TYPES or by what they are in Python."""
     result = {}
     for key, value in values.items():
+        if isinstance(value, dict) and key == "raid":
+            value = GLib.Variant("a{sv}", vardict(value))
         if not isinstance(value, GLib.Variant):
             kind = TYPES.get(key) or {bool: "b", str: "s", int: "t"}[type(value)]
             value = GLib.Variant(kind, value)

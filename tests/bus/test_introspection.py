@@ -34,13 +34,29 @@ def introspect(service, path):
     return Gio.DBusNodeInfo.new_for_xml(text)
 
 
+# Pools, never started, that have the interfaces which only some have: by these, their type and definition.
+PARTS = {
+    "Pool.Logical": ("logical", {"source-name": "no-such-group"}),
+    "Pool.Disk": ("disk", {"source-devices": ["/dev/no-such-disk"], "target-path": "/dev"}),
+    "Pool.Raid": ("fs", {"target-path": "/run/no-such", "raid": {
+        "level": "raid1", "devices": ["/dev/no-such-a", "/dev/no-such-b"]}}),
+}
+
+
+def define_part(service, name):
+    pool_type, definition = PARTS[name]
+    return service.manager.DefinePool(name.rsplit(".", 1)[1], pool_type, definition)[0]
+
+
 @pytest.fixture
 def paths(service, pool):
     """An object of each kind, by the short name of its interface."""
     volume, job = pool.CreateVolume("v", 1 << 20, {"wait": 0})
     assert job != "/"
     service.wait_job(job)
-    return {"Manager": ROOT, "Pool": pool.path, "Volume": volume, "Job": job}
+    types = service.manager.get("PoolTypes")
+    parts = {name: define_part(service, name) for name in PARTS if PARTS[name][0] in types}
+    return {"Manager": ROOT, "Pool": pool.path, "Volume": volume, "Job": job, **parts}
 
 
 def test_live_objects_are_as_described(service, paths):
@@ -54,7 +70,35 @@ def test_live_objects_are_as_described(service, paths):
 
 
 def test_every_interface_file_is_served(paths):
-    assert {full_name(name) for name in paths} == set(INTERFACES)
+    assert {full_name(name) for name in paths} == set(INTERFACES) - {full_name(name) for name in PARTS if name not in paths}
+
+
+def test_pools_have_their_own_interfaces_only(service, paths):
+    objects = service.objects()
+    for name, path in paths.items():
+        if "Pool" in name:
+            has = {i for i in objects[path] if i.startswith(full_name("Pool"))}
+            assert has == {full_name("Pool"), full_name(name)}
+            assert has == {i.name for i in introspect(service, path).interfaces} - STANDARD
+
+
+def test_parts_of_pools_come_and_go_by_signal(service):
+    log = service.log()
+    raid, plain = PARTS["Pool.Raid"][1], {"source-devices": ["/dev/no-such-a"], "target-path": "/run/no-such"}
+    pool = service.pool(define_part(service, "Pool.Raid"))
+    assert set(log.wait_added(pool.path).args[1]) == {full_name("Pool"), full_name("Pool.Raid")}
+    log.signals.clear()
+    pool.Update(plain)
+    assert log.wait_removed(pool.path).args[1] == [full_name("Pool.Raid")]
+    assert "raid" not in pool.get("Definition")
+    assert full_name("Pool.Raid") not in service.objects()[pool.path]
+    pool.Update(raid)
+    assert set(log.wait_added(pool.path).args[1]) == {full_name("Pool.Raid")}
+    assert pool.get("Definition")["raid"] == {"level": "raid1", "devices": raid["raid"]["devices"]}
+    assert pool.get("Definition")["source-devices"] == ["/dev/md/Raid"]
+    log.signals.clear()
+    pool.Undefine()
+    assert set(log.wait_removed(pool.path).args[1]) == {full_name("Pool"), full_name("Pool.Raid")}
 
 
 def test_object_managers(service, pool):
@@ -146,7 +190,7 @@ def test_every_long_method_takes_options():
 def test_known_keys_are_documented():
     """Each key of a definition and each option of volumes is told where a reader looks for it."""
     doc = annotations(INTERFACES[full_name("Manager")].lookup_method("DefinePool"))[DOC]
-    for key in ("source-hosts", "source-devices", "target-path", "adapter", "mount-options", "volume-allocation",
+    for key in ("source-hosts", "source-devices", "target-path", "adapter", "mount-options", "volume-allocation", "raid",
                 "build", "overwrite", "start", "autostart", "transient", "dry-run", "uuid", "wait"):
         assert key in doc, key
     doc = annotations(INTERFACES[full_name("Pool")].lookup_method("CreateVolume"))[DOC]

@@ -22,7 +22,7 @@ def actions_of(method):
     return {a.key: a.value for a in method.annotations}[ACTION].split()
 
 
-METHODS = [(i.name.rsplit(".", 1)[1], m.name) for i in INTERFACES.values() for m in i.methods]
+METHODS = [(i.name.removeprefix(BUS_NAME + "."), m.name) for i in INTERFACES.values() for m in i.methods]
 GUARDED = [(i, m) for i, m in METHODS if actions_of(INTERFACES[full_name(i)].lookup_method(m))]
 OPEN = [(i, m) for i, m in METHODS if (i, m) not in GUARDED]
 
@@ -40,6 +40,9 @@ class Scene:
         self.evil = world.folder()
         self.pool = self.root.make_pool("p", self.folder)
         self.idle = self.root.make_pool("idle", self.evil + "/idle", build=True, start=False)
+        self.array = self.root.pool(self.root.manager.DefinePool("array", "fs", {
+            "target-path": self.evil + "/array",
+            "raid": {"level": "raid1", "devices": ["/dev/no-such-a", "/dev/no-such-b"]}})[0])
         self.volume = self.root.make_volume(self.pool, "v", MIB)
         self.other = self.root.make_volume(self.pool, "w", MIB)
         _, self.job = self.pool.CreateVolume("x", MIB, {"wait": 0})
@@ -49,7 +52,8 @@ class Scene:
         """The path to call, and arguments with which root would get an effect where there can be one."""
         pool_xml = (f"<pool type='dir'><name>evil</name><target><path>{self.evil}/evil</path></target></pool>")
         definition = {"target-path": self.evil + "/evil"}
-        path = {"Manager": ROOT, "Pool": self.pool.path, "Volume": self.volume.path, "Job": self.job}[interface]
+        path = {"Manager": ROOT, "Pool": self.pool.path, "Pool.Raid": self.array.path, "Volume": self.volume.path,
+                "Job": self.job}[interface]
         if (interface, method) in (("Pool", "Start"), ("Pool", "Build"), ("Pool", "Undefine")) or (
                 (interface, method) == ("Pool", "Delete")):
             path = self.idle.path
@@ -67,6 +71,7 @@ class Scene:
             "EnsureVolume": ("evil", 4096, {}), "EnsureVolumeFromXML": (XML, {}),
             "CloneVolume": (self.other.path, "evil", {}), "CloneVolumeFromXML": (self.other.path, XML, {}),
             "ImportVolume": ("evil", 0, {}), "OpenImport": ("evil", 10, {}), "SetAutostart": (True, {}),
+            "AddDevice": ("/dev/null", {}), "FailDevice": ("/dev/null", {}), "RemoveDevice": ("/dev/null", {}),
             "Resize": (2 * MIB, {}), "Rebase": (self.other.path, {}), "Open": ("rw", {}),
             "Upload": (0, {}), "Download": (0, {}), "OpenUpload": (10, {}),
             "SetSecret": ("evil", b"secret", {}), "RemoveSecret": ("evil", {}),
