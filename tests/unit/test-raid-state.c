@@ -7,7 +7,6 @@
 
 #include "backends/raid-state.h"
 
-#include <assert.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>
