@@ -33,6 +33,7 @@ int backend_operations(const Backend *backend, char ***ret)
                 const char *name;
                 bool has;
         } operations[] = {
+                {"find-sources", backend->find_sources != NULL},
                 {"build", backend->build != NULL},
                 {"start", backend->start != NULL},
                 {"stop", backend->stop != NULL},

@@ -163,7 +163,7 @@ const Backend *backend_find(PoolType type);
 const Backend *backend_get(size_t i);
 
 /*
- * The names of the operations that a table has, as Pool.Operations shows them: build start stop delete
- * refresh create delete-volume resize open … A NULL-terminated list owned by the caller.
+ * The names of the operations that a table has, as Pool.Operations shows them: find-sources build start
+ * stop delete refresh create delete-volume resize open … A NULL-terminated list owned by the caller.
  */
 int backend_operations(const Backend *backend, char ***ret);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/pool-steps.h"
 #include "backends/worker.h"
 
 typedef struct PoolWorker {
@@ -7,6 +8,7 @@ typedef struct PoolWorker {
         PoolDef *def;
         const Backend *backend;
         BackendScan *scan;
+        RaidWatch *raid_watch;
         bool watched;
         bool asked;  /* a Refresh was asked for once: before, nothing is told unasked */
         bool listed; /* a complete listing was sent of this scan */
@@ -25,6 +27,8 @@ static void on_progress(BackendContext *ctx, uint64_t done, uint64_t total)
 
 static void drop_scan(PoolWorker *w)
 {
+        if (w->raid_watch)
+                w->raid_watch = raid_watch_free(w->raid_watch);
         if (w->scan)
                 w->scan = w->backend->scan_free(w->scan);
         w->listed = false;
@@ -43,6 +47,20 @@ static BackendContext context(PoolWorker *w, sd_bus_error *error)
 
 static void on_wake(void *userdata);
 
+/* Turns the watch of what was scanned on or off, as w->watched says. */
+static int set_watch(PoolWorker *w, BackendContext *ctx)
+{
+        int r = 0;
+
+        if (w->backend->watch)
+                r = w->backend->watch(ctx, w->scan, w->watched ? w->event : NULL, on_wake, w);
+        if (w->raid_watch)
+                w->raid_watch = raid_watch_free(w->raid_watch);
+        if (r >= 0 && w->watched && pool_has_raid(w->def))
+                r = raid_watch_new(ctx, w->event, on_wake, w, &w->raid_watch);
+        return r;
+}
+
 static int ensure_scan(PoolWorker *w, sd_bus_error *error)
 {
         BackendContext ctx = context(w, error);
@@ -51,9 +69,7 @@ static int ensure_scan(PoolWorker *w, sd_bus_error *error)
         if (w->scan)
                 return 0;
         r = w->backend->scan_new(&ctx, &w->scan);
-        if (r < 0 || !w->watched || !w->backend->watch)
-                return r;
-        return w->backend->watch(&ctx, w->scan, w->event, on_wake, w);
+        return r < 0 || !w->watched ? r : set_watch(w, &ctx);
 }
 
 /* Lets the backend look, and sends its rows. */
@@ -65,8 +81,7 @@ static int look_rows(PoolWorker *w, bool all, sd_bus_error *error, PoolReport *r
         int r;
 
         row_sender_init(&rows, w->bus, !w->listed);
-        r = all ? w->backend->refresh(&ctx, w->scan, &rows.sink, ret)
-                : w->backend->refresh_changes(&ctx, w->scan, &rows.sink, ret);
+        r = pool_look(w->backend, &ctx, w->scan, all, &rows.sink, ret);
         half = !w->listed && !rows.first;
         /* Of storage that does not answer nothing is known: the daemon keeps what it has. */
         if (r < 0 || ret->health == HEALTH_INACCESSIBLE)
@@ -124,6 +139,15 @@ static int need(PoolWorker *w, bool has, const char *what, sd_bus_error *error)
                                  pool_type_to_string(w->def->type), what);
 }
 
+/* The members of an array may change while it runs; what is on it is the same. */
+static bool is_other_storage(const PoolDef *a, const PoolDef *b)
+{
+        PoolDef same_members = *a;
+
+        same_members.raid = b->raid;
+        return !pool_def_equal(&same_members, b);
+}
+
 static int method_set_pool(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         _cleanup_(pool_def_freep) PoolDef *def = NULL;
@@ -144,7 +168,7 @@ static int method_set_pool(sd_bus_message *m, void *userdata, sd_bus_error *erro
                                          "There are no pools of type %s yet",
                                          pool_type_to_string(def->type));
         /* What was found belongs to the definition that it was found with. */
-        if (w->def && !pool_def_equal(w->def, def))
+        if (w->def && is_other_storage(w->def, def))
                 drop_scan(w);
         pool_def_free(w->def);
         w->def = TAKE_PTR(def);
@@ -162,7 +186,7 @@ static int method_check(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = need(w, true, "be checked", error);
         if (r < 0)
                 return r;
-        r = w->backend->check(&ctx, &active);
+        r = pool_check_storage(w->backend, &ctx, &active);
         return r < 0 ? r : sd_bus_reply_method_return(m, "b", (int) active);
 }
 
@@ -179,20 +203,21 @@ static int method_build(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = worker_read_options(m, &(WorkerOption){"overwrite", "b", &overwrite}, 1);
         if (r < 0)
                 return r;
-        r = w->backend->build(&ctx, &(BuildOptions){.overwrite = overwrite}, &made);
+        r = pool_build_storage(w->backend, &ctx, &(BuildOptions){.overwrite = overwrite}, &made);
         return r < 0 ? r : sd_bus_reply_method_return(m, "b", (int) made);
 }
 
-static int simple(sd_bus_message *m, PoolWorker *w, int (*verb)(BackendContext *ctx), const char *what,
+static int simple(sd_bus_message *m, PoolWorker *w, bool has,
+                  int (*verb)(const Backend *backend, BackendContext *ctx), const char *what,
                   sd_bus_error *error)
 {
         BackendContext ctx = context(w, error);
         int r;
 
-        r = need(w, verb != NULL, what, error);
+        r = need(w, has, what, error);
         if (r < 0)
                 return r;
-        r = verb(&ctx);
+        r = verb(w->backend, &ctx);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 
@@ -200,7 +225,8 @@ static int method_start(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         PoolWorker *w = userdata;
 
-        return simple(m, w, w->backend ? w->backend->start : NULL, "be started", error);
+        return simple(m, w, w->def && (w->backend->start || pool_has_raid(w->def)), pool_start_storage,
+                      "be started", error);
 }
 
 static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -209,14 +235,15 @@ static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         drop_scan(w);
         w->watched = w->asked = false;
-        return simple(m, w, w->backend ? w->backend->stop : NULL, "be stopped", error);
+        return simple(m, w, w->def && (w->backend->stop || pool_has_raid(w->def)), pool_stop_storage,
+                      "be stopped", error);
 }
 
 static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         PoolWorker *w = userdata;
 
-        return simple(m, w, w->backend ? w->backend->delete : NULL, "be deleted", error);
+        return simple(m, w, w->def && w->backend->delete, pool_delete_storage, "be deleted", error);
 }
 
 static int method_refresh(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -248,7 +275,7 @@ static int method_watch(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (!w->scan)
                 r = on ? ensure_scan(w, error) : 0;
         else
-                r = w->backend->watch(&ctx, w->scan, on ? w->event : NULL, on_wake, w);
+                r = set_watch(w, &ctx);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 
@@ -434,6 +461,31 @@ static int method_open_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
         return r < 0 ? r : sd_bus_reply_method_return(m, "h", fd);
 }
 
+static int method_change_raid(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        PoolWorker *w = userdata;
+        BackendContext ctx = context(w, error);
+        const char *action, *device;
+        int r;
+
+        r = need(w, w->def && pool_has_raid(w->def), "have their array changed without one", error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(m, "ss", &action, &device);
+        if (r < 0)
+                return r;
+        r = raid_change_member(&ctx, action, device);
+        /* What became of it is told before the reply. */
+        if (w->asked)
+                on_wake(w);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_find_sources(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return worker_find_sources(m, error);
+}
+
 static int method_ping(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         return sd_bus_reply_method_return(m, NULL);
@@ -455,6 +507,8 @@ static const sd_bus_vtable pool_vtable[] = {
         SD_BUS_METHOD("DeleteVolume", "sa{sv}", "", method_delete_volume, 0),
         SD_BUS_METHOD("ResizeVolume", "sta{sv}", VOLUME_ROW_SIGNATURE, method_resize_volume, 0),
         SD_BUS_METHOD("OpenVolume", "ssa{sv}", "h", method_open_volume, 0),
+        SD_BUS_METHOD("ChangeRaid", "ss", "", method_change_raid, 0),
+        SD_BUS_METHOD("FindSources", "ss", "aa{sv}", method_find_sources, 0),
         SD_BUS_METHOD("Ping", "", "", method_ping, 0),
         SD_BUS_SIGNAL("Rows", "ba" VOLUME_ROW_SIGNATURE "as", 0),
         SD_BUS_SIGNAL("Status", "tttsa(ss)uuua{sv}", 0),

@@ -34,6 +34,9 @@ int worker_read_options(sd_bus_message *m, const WorkerOption *options, size_t n
 /* The option "preallocation" alone. */
 int worker_read_preallocation(sd_bus_message *m, Preallocation *ret, sd_bus_error *error);
 
+/* The method FindSources: replies by itself. */
+int worker_find_sources(sd_bus_message *m, sd_bus_error *error);
+
 /* Collects rows and sends them as Rows signals; use its sink. */
 typedef struct RowSender {
         RefreshSink sink;

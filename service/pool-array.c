@@ -48,7 +48,8 @@ static size_t find_missing(const PoolRaid *raid, const PoolDetails *seen)
                 bool there = false;
 
                 for (size_t j = 0; j < seen->n_raid_members && !there; j++)
-                        there = device_id_same(raid->members[i].path, seen->raid_members[j].path);
+                        there = !streq(seen->raid_members[j].state, "missing") &&
+                                device_id_same(raid->members[i].path, seen->raid_members[j].path);
                 if (!there)
                         return i;
         }

@@ -251,11 +251,10 @@ static void stop_written(const sd_bus_error *error, void *userdata)
 
 static void stop_failed(Job *job, const sd_bus_error *error)
 {
-        _cleanup_bus_error_free_ sd_bus_error queue_error = SD_BUS_ERROR_NULL;
         Pool *pool = job->pool;
 
         pool_set_state(pool, POOL_ACTIVE);
-        if (pool_worker_call(pool, NULL, "Watch", fill_true, NULL, 0, &queue_error) < 0)
+        if (pool_worker_resync(pool) < 0)
                 pool_set_health(pool, "degraded", "watch", "Changes are not seen: out of memory");
         job->next(job, error);
 }

@@ -228,8 +228,8 @@ static void resync_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
         pool->worker_backoff = 0;
 }
 
-/* A new worker for a pool that is active already: it watches and reports everything before anything else is
- * done. */
+/* The worker of a pool that is active already watches and reports everything before anything else is done.
+ */
 static int queue_resync(Pool *pool)
 {
         Operation *watch, *refresh;
@@ -249,6 +249,18 @@ static int queue_resync(Pool *pool)
         TAILQ_INSERT_HEAD(&pool->queue, watch, entry);
         pool->n_queue += 2;
         return 0;
+}
+
+int pool_worker_resync(Pool *pool)
+{
+        int r = 0;
+
+        /* A new one begins with that. */
+        if (pool->worker)
+                r = queue_resync(pool);
+        if (r >= 0)
+                pump(pool);
+        return r;
 }
 
 /* What was to bring the dead worker up to date: its successor gets its own. */

@@ -17,6 +17,8 @@ int pool_worker_call(Pool *pool, Job *job, const char *verb, int (*fill)(Operati
 void pool_worker_cancel(Job *job);
 /* The pool's definition in force has changed: the worker is told before the next operation. */
 void pool_worker_forget_def(Pool *pool);
+/* The pool is active, and its worker watches nothing yet: it does, and reports everything. 0 or -ENOMEM. */
+int pool_worker_resync(Pool *pool);
 /* Ends the worker, if there is one; what was queued fails. */
 void pool_worker_end(Pool *pool);
 /* Until watched, a worker without work ends after a while: called when the pool stops being active. */
