@@ -4,7 +4,8 @@
 
 build_packages="gcc meson ninja-build pkg-config libc6-dev libsystemd-dev libxml2-dev libbsd-dev libjson-c-dev
         libblockdev-dev libblockdev-utils-dev libblockdev-lvm-dev libblockdev-fs-dev libblockdev-part-dev
-        libblockdev-mdraid-dev libparted-dev libmount-dev libblkid-dev
+        libblockdev-mdraid-dev libparted-dev libmount-dev libblkid-dev libudev-dev
+        libblockdev-lvm2 libblockdev-fs2 libblockdev-part2 libblockdev-mdraid2 lvm2 mdadm
         dbus dbus-daemon systemd qemu-utils python3"
 
 # What the tests need besides: real partners (polkit, qemu-img, mkfs), libvirt's schemas, the virtual machine's host side.

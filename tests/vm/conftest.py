@@ -13,16 +13,64 @@ if os.environ.get("STORAGED_VM") == "1":
     os.environ["STORAGED_TEST_SYSTEM"] = "1"
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bus"))
 
+    import disks as disk_tools
+    import libvirt
+    import power
+    import qmp
     from client import Service
     from harness import InstalledDaemon, SystemBus
+
+    pytest_collection_modifyitems = power.pytest_collection_modifyitems
 else:
     collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture
 def disks():
-    """The device nodes of the disks that the test's header asks for."""
-    return os.environ["STORAGED_VM_DISKS"].split()
+    """The device nodes of the disks that the test's header asks for: empty again after each test.
+
+    Their names by serial are /dev/disk/by-id/virtio-disk0 and so on, in this order.
+    """
+    found = os.environ["STORAGED_VM_DISKS"].split()
+    yield found
+    disk_tools.wipe(found)
+
+
+@pytest.fixture
+def settle():
+    """settle() waits until udev has seen all that happened so far."""
+    return disk_tools.settle
+
+
+@pytest.fixture
+def monitor():
+    """QEMU's monitor, which plugs and unplugs disks and CDs: see guest/qmp.py. The header must ask for `hotplug`."""
+    with qmp.Monitor() as connection:
+        yield connection
+
+
+@pytest.fixture
+def boot():
+    """Which boot of the machine this is, from 1 on."""
+    return int(os.environ["STORAGED_VM_BOOT"])
+
+
+@pytest.fixture
+def power_off(request):
+    """power_off(after=SECONDS) has the power cut, in the midst of what the test goes on doing: see guest/power.py.
+
+    After the next boot the same test runs again, with power_off.happened, and then those that follow it.
+    """
+    power_off = power.PowerOff(request.node.nodeid)
+    yield power_off
+    power_off.finish()
+
+
+@pytest.fixture(scope="module")
+def virsh():
+    """libvirt's virsh, with its daemon: see guest/libvirt.py. Its pools go when the last test of the file is over."""
+    with libvirt.running() as virsh:
+        yield virsh
 
 
 @pytest.fixture
@@ -46,8 +94,11 @@ def daemon():
 
 
 @pytest.fixture
-def service(daemon):
+def service(daemon, request):
     """Root's client of it, as tests/bus/client.py has it. Its pools are stopped and forgotten after the test."""
+    # The disks must outlive the pools on them.
+    if os.environ["STORAGED_VM_DISKS"]:
+        request.getfixturevalue("disks")
     service = Service(daemon.bus.connect())
     yield service
     daemon.start()

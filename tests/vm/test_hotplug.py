@@ -10,12 +10,6 @@ import pytest
 import qmp
 
 
-@pytest.fixture
-def monitor():
-    with qmp.Monitor() as connection:
-        yield connection
-
-
 def test_disk_comes_and_goes(monitor):
     for _ in range(2):
         disk = monitor.plug_disk("hot", 64 << 20)

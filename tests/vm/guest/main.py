@@ -120,6 +120,8 @@ def main():
     os.environ["STORAGED_VM_DISKS"] = " ".join(
         os.path.realpath(f"/dev/disk/by-id/virtio-disk{n}") for n in range(plan["disks"]))
     os.environ["STORAGED_VM_OUT"] = plan["out"]
+    os.environ["STORAGED_VM_BOOT"] = str(plan["boot"])
+    os.environ["STORAGED_VM_BOOTS"] = str(plan["boots"])
     if plan["terminal"]:
         run_terminal(*plan["terminal"])
     else:

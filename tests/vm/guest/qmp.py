@@ -54,8 +54,11 @@ class Monitor:
             self._receive(deadline, f"event {name}")
 
     def plug_disk(self, name, size, slot=0):
-        """Plugs in a fresh virtio disk of `size` bytes and gives its device node once udev made it."""
-        with open(f"/srv/out/{name}", "wb") as backing:
+        """Plugs in a virtio disk of `size` bytes and gives its device node once udev made it.
+
+        It is a fresh one, or the one that was unplugged with keep or was there when the power was cut.
+        """
+        with open(f"/srv/out/{name}", "ab") as backing:
             backing.truncate(size)
         self.execute("blockdev-add", driver="raw", **{"node-name": name}, file={
             "driver": "file", "filename": f"{os.environ['STORAGED_VM_OUT']}/{name}"})
@@ -65,12 +68,13 @@ class Monitor:
         wait_until(link.exists, f"{link} to appear")
         return str(link.resolve())
 
-    def unplug_disk(self, name):
-        """Unplugs a disk, and waits until the guest has let go of it."""
+    def unplug_disk(self, name, keep=False):
+        """Unplugs a disk, and waits until the guest has let go of it. What is on it may be kept for plug_disk()."""
         self.execute("device_del", id=name)
         self.wait_event("DEVICE_DELETED", device=name)
         self.execute("blockdev-del", **{"node-name": name})
-        os.unlink(f"/srv/out/{name}")
+        if not keep:
+            os.unlink(f"/srv/out/{name}")
 
     def _send(self, message):
         data = json.dumps(message).encode() + b"\r\n"

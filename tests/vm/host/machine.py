@@ -11,6 +11,9 @@ from . import plan
 SOURCE = plan.FOLDER.parent.parent
 BOOT_LIMIT = 300
 SLACK = 60
+COPY_LIMIT = 120
+# What the guest writes to ask for the loss of power: see guest/power.py.
+POWER_OFF = "power-off.json"
 MEMORY = 2048
 CONSOLE_TAIL = 8000
 
@@ -33,9 +36,12 @@ class Machine:
         self.tests = tests
         self.work = work
         self.out = work / "out"
+        self.root = image / "root.ext4"
         self.boot_seconds = None
         self.failure = None
         self._read = 0
+        self._cut_at = None
+        self._power_off = False
 
     def run(self, report, terminal=None):
         """Boots, and calls report(result) for each result as it comes in.
@@ -43,24 +49,35 @@ class Machine:
         With a terminal (rows, columns) the guest runs a shell on this one instead of the tests. The
         reason is in .failure if the machine did not come to its end.
         """
-        self.prepare(terminal)
+        self.prepare()
+        for boot in range(1, self.boots + 1):
+            self.plan(boot, terminal)
+            self.run_once(report, terminal)
+            if not self._power_off:
+                break
+            # For the guest to find: whose request it was.
+            (self.out / POWER_OFF).rename(self.out / "power-was-cut.json")
+
+    def run_once(self, report, terminal):
+        """From QEMU's start to its end, or until the power is cut."""
         started = time.monotonic()
         stdin = None if terminal else subprocess.DEVNULL
-        with open(self.work / "qemu.log", "wb") as log:
+        with open(self.work / "qemu.log", "ab") as log:
             qemu = subprocess.Popen(self.command(bool(terminal)), stdin=stdin, stderr=log,
                                     stdout=None if terminal else log)
         try:
             while qemu.poll() is None:
                 time.sleep(0.02)
                 self.follow(report, started)
+                self.look_at_the_power()
                 self.failure = None if terminal else self.late(time.monotonic() - started)
-                if self.failure:
+                if self.failure or self._power_off:
                     break
         finally:
             qemu.kill()
             qemu.wait()
         self.follow(report, started)
-        if not self.failure and not (self.out / "done").exists():
+        if not self.failure and not self._power_off and not (self.out / "done").exists():
             self.failure = f"died (QEMU's exit status {qemu.returncode})"
 
     def late(self, seconds):
@@ -70,26 +87,43 @@ class Machine:
         limit = SLACK + sum(t.timeout for t in self.tests)
         return f"did not end within {limit} s" if seconds - self.boot_seconds > limit else None
 
-    def prepare(self, terminal):
+    def prepare(self):
+        """The disks, which live for all boots."""
         self.out.mkdir(parents=True)
         for number, size in enumerate(self.disks):
             with open(self.work / f"disk{number}", "wb") as disk:
                 disk.truncate(int(size[:-1]) << {"M": 20, "G": 30}[size[-1]])
+        if self.boots > 1:
+            self.root = self.work / "root.ext4"
+            subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.image / "root.ext4", self.root],
+                           check=True, timeout=COPY_LIMIT)
+            # What the image does without is what brings a file system through the loss of power.
+            subprocess.run(["tune2fs", "-j", self.root], check=True, stdout=subprocess.DEVNULL, timeout=COPY_LIMIT)
+
+    def plan(self, boot, terminal):
+        """What the guest finds about its work, at each boot."""
         tests = [{"file": t.path.name, "only": t.only, "timeout": t.timeout} for t in self.tests]
         (self.out / "plan.json").write_text(json.dumps({
-            "tests": tests, "disks": len(self.disks), "terminal": terminal,
-            "out": str(self.out)}))
+            "tests": tests, "disks": len(self.disks), "terminal": terminal, "out": str(self.out),
+            "boot": boot, "boots": self.boots}))
+        (self.out / "started").unlink(missing_ok=True)
+        self._cut_at = None
+        self._power_off = False
 
     @property
     def disks(self):
         return [size for test in self.tests for size in test.disks]
 
     @property
+    def boots(self):
+        return max((test.boots for test in self.tests), default=1)
+
+    @property
     def hotplug(self):
         return max((test.hotplug for test in self.tests), default=0)
 
     def command(self, interactive):
-        console = "stdio,signal=off" if interactive else f"file,path={self.work / 'console.log'}"
+        console = "stdio,signal=off" if interactive else f"file,path={self.work / 'console.log'},append=on"
         args = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-M", "q35,sata=off,smm=off", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", CPU,
@@ -98,7 +132,7 @@ class Machine:
             "-append", " ".join(COMMAND_LINE),
             "-chardev", f"{console},id=console", "-serial", "chardev:console",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
-            *self.disk("root", self.image / "root.ext4", "snapshot=on"),
+            *self.disk("root", self.root, "snapshot=" + ("on" if self.boots == 1 else "off")),
             *share("source", SOURCE, True), *share("install", self.install, True),
             *share("out", self.out, False),
         ]
@@ -137,6 +171,13 @@ class Machine:
         self._read += len(whole)
         for line in whole.splitlines():
             report(json.loads(line))
+
+    def look_at_the_power(self):
+        """Says that the power is to be cut when the moment that the guest asked for has come."""
+        request = self.out / POWER_OFF
+        if self._cut_at is None and request.exists():
+            self._cut_at = time.monotonic() + json.loads(request.read_text())["after"]
+        self._power_off = self._cut_at is not None and time.monotonic() >= self._cut_at
 
     def console_tail(self):
         """The end of what the machine and QEMU itself had to say."""
