@@ -110,13 +110,13 @@ static int add_degraded(PoolReport *report, const RaidArray *array, const char *
         const char *advice;
 
         if (streq(s->action, "recover"))
-                advice = "it is being rebuilt, which needs nothing but time";
+                advice = "It is being rebuilt, which needs nothing but time";
         else if (*faulty)
-                advice = "remove the failed devices and add others of at least their size";
+                advice = "Remove the failed devices and add others of at least their size";
         else
-                advice = "add the missing devices again, or others of at least their size";
+                advice = "Add the missing devices again, or others of at least their size";
         return pool_report_add(report, "degraded-array",
-                               "The array %s (%s) lacks %u of its %u devices%s%s%s%s: %s", array->path,
+                               "The array %s (%s) lacks %u of its %u devices%s%s%s%s. %s", array->path,
                                s->level, s->degraded, s->n_slots, *faulty ? "; failed: " : "", faulty,
                                *missing ? "; missing: " : "", missing, advice);
 }
@@ -133,7 +133,7 @@ static int add_problems(PoolReport *report, const RaidArray *array)
                 report->health = HEALTH_INACCESSIBLE;
                 return pool_report_add(
                         report, "degraded-array",
-                        "The array %s (%s) has lost more devices than it can do without%s%s%s%s: stop "
+                        "The array %s (%s) has lost more devices than it can do without%s%s%s%s. Stop "
                         "the pool, bring the devices back and start it again",
                         array->path, s->level, *faulty ? "; failed: " : "", faulty,
                         *missing ? "; missing: " : "", missing);
@@ -146,7 +146,7 @@ static int add_problems(PoolReport *report, const RaidArray *array)
                 return add_degraded(report, array, faulty, missing);
         return pool_report_add(
                 report, "missing-device",
-                "The array %s (%s) has all its data, but not all its devices%s%s%s%s: remove the failed "
+                "The array %s (%s) has all its data, but not all its devices%s%s%s%s. Remove the failed "
                 "ones and add others, so that it has its spares again",
                 array->path, s->level, *faulty ? "; failed: " : "", faulty, *missing ? "; missing: " : "",
                 missing);

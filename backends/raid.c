@@ -7,6 +7,7 @@
 #include "backends/raid-run.h"
 
 #define METADATA "1.2"
+#define ASSEMBLY_TRIES 3U
 
 /* Any host may give the array the name that its superblock has: it comes as /dev/md/NAME everywhere. */
 static const BDExtraArg homehost = {.opt = (char *) "--homehost", .val = (char *) "any"};
@@ -57,20 +58,59 @@ static int list_nodes(BackendContext *ctx, const RaidArray *array, const char *u
         return 0;
 }
 
+/*
+ * udev assembles arrays by itself, maybe not all of it and maybe under another name. What nobody uses is
+ * stopped, so that it can be assembled as it should be, or not be at all.
+ */
+static int stop_stray(BackendContext *ctx, const RaidArray *array, const RaidMemberFound *m)
+{
+        _cleanup_free_ char *holder = NULL;
+        int r;
+
+        if (!m->dev.node)
+                return 0;
+        r = raid_find_holder(m->dev.devnum, &holder);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot find out who uses %s", m->path);
+        return holder ? raid_stop_device(ctx, holder, array->path) : 0;
+}
+
+static int stop_strays(BackendContext *ctx, const RaidArray *array)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < array->n_members; i++)
+                r = stop_stray(ctx, array, &array->members[i]);
+        return r;
+}
+
+/* udev may assemble what is left again, as long as there is something to assemble. */
+static int free_member(BackendContext *ctx, const RaidArray *array, const RaidMemberFound *m)
+{
+        g_autoptr(GError) gerror = NULL;
+        int r;
+
+        for (unsigned i = 0; i < ASSEMBLY_TRIES; i++) {
+                g_clear_error(&gerror);
+                block_device_settle(&m->dev);
+                r = stop_stray(ctx, array, m);
+                if (r < 0 || bd_md_destroy(m->dev.node, &gerror))
+                        return r;
+        }
+        r = block_device_require_unused(ctx, &m->dev, "cannot be freed of its array");
+        return r < 0 ? r
+                     : error_set_blockdev(ctx, &gerror, "Cannot free %s of the array of pool '%s'", m->path,
+                                          ctx->pool->name);
+}
+
 /* After a failure, whose error is the one to tell: stops what runs and wipes the members' superblocks. */
 static void undo_build(BackendContext *ctx, const RaidArray *array)
 {
         BackendContext quiet = *ctx;
 
         quiet.error = NULL;
-        for (size_t i = 0; i < array->n_members; i++) {
-                _cleanup_free_ char *holder = NULL;
-
-                if (raid_find_holder(array->members[i].dev.devnum, &holder) >= 0 && holder)
-                        (void) raid_stop_device(&quiet, holder, array->path);
-        }
         for (size_t i = 0; i < array->n_members; i++)
-                (void) bd_md_destroy(array->members[i].dev.node, NULL);
+                (void) free_member(&quiet, array, &array->members[i]);
 }
 
 static int create(BackendContext *ctx, const RaidArray *array)
@@ -177,57 +217,49 @@ static int check_one_array(BackendContext *ctx, const RaidArray *array, const ch
                 ctx->pool->name, strempty(missing));
 }
 
-/*
- * udev assembles arrays by itself, maybe not all of it and maybe under another name. What nobody uses is
- * stopped, so that it can be assembled as it should be.
- */
-static int stop_strays(BackendContext *ctx, const RaidArray *array)
+/* *ret_gerror: why mdadm would not. 1: it runs, 0: it does not. */
+static int try_assembly(BackendContext *ctx, const RaidArray *array, const char *uuid, GError **ret_gerror)
 {
-        for (size_t i = 0; i < array->n_members; i++) {
-                _cleanup_free_ char *holder = NULL;
-                int r = 0;
+        _cleanup_(raid_array_done) RaidArray now = {0};
+        _cleanup_free_ const char **nodes = NULL;
+        int r;
 
-                /* An earlier turn may have stopped it. */
-                if (array->members[i].holder)
-                        r = raid_find_holder(array->members[i].dev.devnum, &holder);
-                if (r >= 0 && holder)
-                        r = raid_stop_device(ctx, holder, array->path);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        r = stop_strays(ctx, array);
+        if (r >= 0)
+                r = list_nodes(ctx, array, uuid, &nodes);
+        if (r < 0)
+                return r;
+        g_clear_error(ret_gerror);
+        if (!bd_md_activate(array->path, nodes, uuid, true, NULL, ret_gerror))
+                return 0;
+        r = raid_wait_for_path(ctx, array->path);
+        if (r >= 0)
+                r = raid_array_look(ctx, &now);
+        return r < 0 ? r : now.name && now.state.running;
 }
 
 static int assemble(BackendContext *ctx, const RaidArray *array, const char *uuid)
 {
         _cleanup_free_ char *missing = describe_missing(array, uuid);
-        _cleanup_free_ const char **nodes = NULL;
-        _cleanup_(raid_array_done) RaidArray now = {0};
         g_autoptr(GError) gerror = NULL;
         BackendContext quiet = *ctx;
-        bool done;
-        int r;
+        int r = 0;
 
-        r = list_nodes(ctx, array, uuid, &nodes);
-        if (r < 0)
-                return r;
-        done = bd_md_activate(array->path, nodes, uuid, true, NULL, &gerror);
-        r = done ? raid_wait_for_path(ctx, array->path) : 0;
-        if (r < 0)
-                return r;
-        quiet.error = NULL;
-        (void) raid_array_look(&quiet, &now);
-        if (done && now.name && now.state.running)
-                return 0;
+        /* udev may get hold of a member between two steps of ours. */
+        for (unsigned i = 0; r == 0 && i < ASSEMBLY_TRIES; i++)
+                r = try_assembly(ctx, array, uuid, &gerror);
+        if (r != 0)
+                return r < 0 ? r : 0;
         /* What was begun would hold the devices. */
-        (void) stop_strays(&quiet, &now);
+        quiet.error = NULL;
+        (void) stop_strays(&quiet, array);
         if (isempty(missing))
                 return error_set_blockdev(ctx, &gerror, "Cannot start the array %s of pool '%s'",
                                           array->path, ctx->pool->name);
-        return error_set_blockdev(ctx, &gerror,
-                                  "Cannot start the array %s of pool '%s', as too many of its devices "
-                                  "are missing: %s",
-                                  array->path, ctx->pool->name, missing);
+        return error_set_blockdev(
+                ctx, &gerror,
+                "Cannot start the array %s of pool '%s', as too many of its devices are missing: %s",
+                array->path, ctx->pool->name, missing);
 }
 
 static int start(BackendContext *ctx, RaidArray *array)
@@ -246,8 +278,6 @@ static int start(BackendContext *ctx, RaidArray *array)
                 return r;
         uuid = raid_array_uuid(array);
         r = check_one_array(ctx, array, uuid);
-        if (r >= 0)
-                r = stop_strays(ctx, array);
         return r < 0 ? r : assemble(ctx, array, uuid);
 }
 
@@ -262,15 +292,27 @@ int raid_start(BackendContext *ctx)
         return r < 0 ? r : start(ctx, &array);
 }
 
+/* Also what udev may have assembled of it, if nothing came of that. */
 static int stop(BackendContext *ctx, const RaidArray *array)
 {
-        if (!array->name)
-                return 0;
-        if (!raid_array_is_ours(array))
+        int r = 0;
+
+        if (array->name && array->state.running && !raid_array_is_ours(array))
                 return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
                                   "Cannot stop the array of pool '%s': %s is an array of other devices",
                                   ctx->pool->name, array->path);
-        return raid_stop_device(ctx, array->name, array->path);
+        for (size_t i = 0; r >= 0 && i < array->n_members; i++) {
+                const RaidMemberFound *m = &array->members[i];
+                RaidState state = {0};
+
+                if (!m->holder)
+                        continue;
+                if (streq_ptr(m->holder, array->name) ||
+                    (raid_read_state(m->holder, &state) >= 0 && !state.running))
+                        r = stop_stray(ctx, array, m);
+                raid_state_done(&state);
+        }
+        return r;
 }
 
 int raid_stop(BackendContext *ctx)
@@ -296,23 +338,12 @@ int raid_delete(BackendContext *ctx)
                 r = raid_array_examine(ctx, &array);
         if (r >= 0)
                 r = stop(ctx, &array);
-        if (r < 0)
-                return r;
         uuid = raid_array_uuid(&array);
-        for (size_t i = 0; uuid && i < array.n_members; i++) {
-                const RaidMemberFound *m = &array.members[i];
-                g_autoptr(GError) gerror = NULL;
-
-                if (!streq_ptr(m->uuid, uuid))
-                        continue;
-                r = block_device_require_unused(ctx, &m->dev, "cannot be freed of its array");
-                if (r < 0)
-                        return r;
-                if (!bd_md_destroy(m->dev.node, &gerror))
-                        return error_set_blockdev(ctx, &gerror, "Cannot free %s of the array of pool '%s'",
-                                                  m->path, ctx->pool->name);
+        for (size_t i = 0; r >= 0 && uuid && i < array.n_members; i++) {
+                if (streq_ptr(array.members[i].uuid, uuid))
+                        r = free_member(ctx, &array, &array.members[i]);
         }
-        return 0;
+        return r;
 }
 
 int raid_check(BackendContext *ctx, bool *ret_active)
