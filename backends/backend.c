@@ -4,11 +4,13 @@
 #include <stdarg.h>
 
 #include "backends/dir.h"
+#include "backends/disk.h"
 #include "backends/fs.h"
 #include "backends/logical.h"
 
 static const Backend *const backends[] = {
         &backend_dir,
+        &backend_disk,
         &backend_fs,
         &backend_logical,
 };
