@@ -37,6 +37,13 @@ def disks():
 
 
 @pytest.fixture
+def before_disks(request):
+    """For fixtures that end what lies on the disks: their end comes before the disks are wiped."""
+    if os.environ["STORAGED_VM_DISKS"]:
+        request.getfixturevalue("disks")
+
+
+@pytest.fixture
 def settle():
     """settle() waits until udev has seen all that happened so far."""
     return disk_tools.settle
@@ -67,10 +74,17 @@ def power_off(request):
 
 
 @pytest.fixture(scope="module")
-def virsh():
-    """libvirt's virsh, with its daemon: see guest/libvirt.py. Its pools go when the last test of the file is over."""
+def libvirtd():
+    """The daemon of virsh, once a file."""
     with libvirt.running() as virsh:
         yield virsh
+
+
+@pytest.fixture
+def virsh(libvirtd, before_disks):
+    """libvirt's virsh, with its daemon: see guest/libvirt.py. Its pools are stopped and forgotten after the test."""
+    yield libvirtd
+    libvirtd.forget_pools()
 
 
 @pytest.fixture
@@ -94,11 +108,8 @@ def daemon():
 
 
 @pytest.fixture
-def service(daemon, request):
+def service(daemon, before_disks):
     """Root's client of it, as tests/bus/client.py has it. Its pools are stopped and forgotten after the test."""
-    # The disks must outlive the pools on them.
-    if os.environ["STORAGED_VM_DISKS"]:
-        request.getfixturevalue("disks")
     service = Service(daemon.bus.connect())
     yield service
     daemon.start()
