@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "backends/file-volume.h"
+#include "backends/find-sources.h"
 #include "backends/fs-make.h"
 #include "backends/fs-scan.h"
 #include "backends/mount.h"
@@ -302,6 +303,7 @@ const Backend backend_fs = {
         .type = POOL_FS,
         .needs_root = true,
         .tools = fs_tools,
+        .find_sources = find_fs_sources,
         .check = fs_check,
         .build = fs_build,
         .start = fs_start,

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "backends/blockdev-lib.h"
+#include "backends/find-sources.h"
 
 /* Volumes that a message names at most. */
 #define NAMED_MAX 5U
@@ -193,6 +194,7 @@ const Backend backend_logical = {
         .type = POOL_LOGICAL,
         .needs_root = true,
         .tools = logical_tools,
+        .find_sources = find_logical_sources,
         .check = logical_check,
         .build = logical_build,
         .start = logical_start,

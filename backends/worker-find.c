@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/worker.h"
-#include "common/bus-dict.h"
+#include "common/candidate.h"
 
 /* What is told of one machine; there are not more devices that a person could choose from. */
 #define FOUND_MAX 4096U
@@ -11,67 +11,27 @@ typedef struct FoundReply {
         size_t n;
 } FoundReply;
 
-/* What devices say of themselves may be no UTF-8, which fails a whole message. */
-static int append_text(sd_bus_message *m, const char *key, const char *value)
-{
-        _cleanup_free_ char *valid = NULL;
-        int r;
-
-        if (isempty(value))
-                return 0;
-        r = utf8_make_valid(value, strlen(value), &valid);
-        return r < 0 ? r : sd_bus_message_append(m, "{sv}", key, "s", valid);
-}
-
-static int append_list(sd_bus_message *m, const char *key, const char *const *list)
-{
-        int r;
-
-        if (!list || !list[0])
-                return 0;
-        r = bus_dict_open_array(m, key, "as");
-        for (; r >= 0 && *list; list++)
-                r = sd_bus_message_append(m, "s", *list);
-        return r < 0 ? r : bus_dict_close_array(m);
-}
-
-static int append_texts(sd_bus_message *m, const FoundSource *s)
-{
-        const struct {
-                const char *key, *value;
-        } texts[] = {
-                {"source-name", s->name}, {"source-format", s->format},  {"vendor", s->vendor},
-                {"model", s->model},      {"serial", s->serial},         {"contents", s->contents},
-                {"used-by", s->used_by},  {"unsuitable", s->unsuitable},
-        };
-        int r = 0;
-
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(texts); i++)
-                r = append_text(m, texts[i].key, texts[i].value);
-        return r;
-}
-
 static int on_found(FoundSink *sink, const FoundSource *s)
 {
+        /* Only to be shown: nothing of it is changed or freed. */
+        const Candidate c = {
+                .devices = (char **) s->devices,
+                .links = (char **) s->links,
+                .name = (char *) s->name,
+                .format = (char *) s->format,
+                .size = s->size,
+                .vendor = (char *) s->vendor,
+                .model = (char *) s->model,
+                .serial = (char *) s->serial,
+                .removable = s->removable,
+                .read_only = s->read_only,
+                .contents = (char *) s->contents,
+                .used_by = (char *) s->used_by,
+                .unsuitable = (char *) s->unsuitable,
+        };
         FoundReply *f = sink->userdata;
-        int r;
 
-        if (f->n++ >= FOUND_MAX)
-                return 0;
-        r = sd_bus_message_open_container(f->m, 'a', "{sv}");
-        if (r >= 0)
-                r = append_list(f->m, "source-devices", s->devices);
-        if (r >= 0)
-                r = append_list(f->m, "links", s->links);
-        if (r >= 0)
-                r = append_texts(f->m, s);
-        if (r >= 0 && s->size > 0)
-                r = sd_bus_message_append(f->m, "{sv}", "size", "t", s->size);
-        if (r >= 0 && s->removable)
-                r = sd_bus_message_append(f->m, "{sv}", "removable", "b", 1);
-        if (r >= 0 && s->read_only)
-                r = sd_bus_message_append(f->m, "{sv}", "read-only", "b", 1);
-        return r < 0 ? r : sd_bus_message_close_container(f->m);
+        return f->n++ < FOUND_MAX ? candidate_append(&c, f->m) : 0;
 }
 
 static bool on_cancelled(BackendContext *ctx)

@@ -67,6 +67,9 @@ static int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *erro
         if (r < 0)
                 return r;
         for (size_t i = 0; (backend = backend_get(i)); i++) {
+                /* Who runs this in a session cannot be offered it. */
+                if (backend->needs_root && geteuid() != 0)
+                        continue;
                 r = append_backend(backend, reply);
                 if (r < 0)
                         return r;

@@ -158,6 +158,9 @@ int pool_def_format_xml(const PoolDef *def, const PoolStatus *status, char **ret
  * libvirt's <source> element alone, as FindPoolSourcesXML takes it. Not validated against required parts.
  */
 int pool_source_parse_xml(PoolType type, const char *xml, size_t n, PoolDef **ret, sd_bus_error *error);
+/* Writes that element, or several in one <sources>. *ret is owned by the caller. 0 or -ENOMEM. */
+int pool_source_format_xml(const PoolDef *def, char **ret);
+int pool_sources_format_xml(PoolDef *const *defs, size_t n, char **ret);
 
 /*
  * The a{sv} of DefinePool and Pool.Definition. Reads the dictionary at the message's read pointer; an
@@ -166,5 +169,7 @@ int pool_source_parse_xml(PoolType type, const char *xml, size_t n, PoolDef **re
  */
 int pool_def_read_dict(sd_bus_message *m, const char *name, PoolType type, PoolDef **ret,
                        sd_bus_error *error);
+/* The same for a source alone, of those keys that belong to one. Not validated against required parts. */
+int pool_source_read_dict(sd_bus_message *m, PoolType type, PoolDef **ret, sd_bus_error *error);
 /* Appends it as one a{sv}: only keys that are set. 0 or negative errno. */
 int pool_def_append_dict(const PoolDef *def, sd_bus_message *m);

@@ -11,6 +11,7 @@
 typedef struct DictReader {
         PoolDef *def;
         Tristate part_separator;
+        bool source_only; /* keys that belong to no source are unknown */
         sd_bus_error *error;
 } DictReader;
 
@@ -308,6 +309,9 @@ static int read_raid(DictReader *d, sd_bus_message *m)
         return pool_raid_read_dict(m, &d->def->raid, d->error);
 }
 
+/* So many of them, the first ones, belong to a source. */
+#define SOURCE_KEYS 14
+
 static const DictKey dict_keys[] = {
         {"source-hosts", "a(sq)", read_hosts, 0},
         {"source-devices", "as", read_devices, 0},
@@ -357,8 +361,9 @@ static int read_entry(DictReader *d, uint64_t *seen, sd_bus_message *m)
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(dict_keys) && !key; i++)
                 key = streq(dict_keys[i].name, name) ? &dict_keys[i] : NULL;
-        if (!key)
-                return def_invalid(d->error, "Unknown key '%.100s' in the definition", name);
+        if (!key || (d->source_only && key - dict_keys >= SOURCE_KEYS))
+                return def_invalid(d->error, "Unknown key '%.100s' in the %s", name,
+                                   d->source_only ? "source" : "definition");
         if (*seen & UINT64_C(1) << (key - dict_keys))
                 return def_invalid(d->error, "The key '%s' is given twice in the definition", name);
         *seen |= UINT64_C(1) << (key - dict_keys);
@@ -399,6 +404,35 @@ static int read_dict(DictReader *d, sd_bus_message *m)
         return sd_bus_message_exit_container(m);
 }
 
+static void spread_part_separator(DictReader *d)
+{
+        PoolSource *s = &d->def->source;
+
+        for (size_t i = 0; d->part_separator != TRISTATE_UNSET && i < s->n_devices; i++) {
+                s->devices[i].part_separator_set = true;
+                s->devices[i].part_separator = d->part_separator == TRISTATE_YES;
+        }
+}
+
+int pool_source_read_dict(sd_bus_message *m, PoolType type, PoolDef **ret, sd_bus_error *error)
+{
+        _cleanup_(pool_def_freep) PoolDef *def = pool_def_new(type);
+        DictReader d = {.def = def, .part_separator = TRISTATE_UNSET, .source_only = true, .error = error};
+        int r;
+
+        if (!def)
+                return -ENOMEM;
+        r = read_dict(&d, m);
+        if (r < 0)
+                return r;
+        spread_part_separator(&d);
+        r = pool_check_source(def, error);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(def);
+        return 0;
+}
+
 int pool_def_read_dict(sd_bus_message *m, const char *name, PoolType type, PoolDef **ret,
                        sd_bus_error *error)
 {
@@ -414,10 +448,7 @@ int pool_def_read_dict(sd_bus_message *m, const char *name, PoolType type, PoolD
         r = read_dict(&d, m);
         if (r < 0)
                 return r;
-        for (size_t i = 0; d.part_separator != TRISTATE_UNSET && i < def->source.n_devices; i++) {
-                def->source.devices[i].part_separator_set = true;
-                def->source.devices[i].part_separator = d.part_separator == TRISTATE_YES;
-        }
+        spread_part_separator(&d);
         r = pool_def_validate(def, error);
         if (r < 0)
                 return r;

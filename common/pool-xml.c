@@ -348,3 +348,30 @@ int pool_def_format_xml(const PoolDef *def, const PoolStatus *status, char **ret
         xml_close(&w);
         return xml_writer_finish(&w, ret);
 }
+
+int pool_source_format_xml(const PoolDef *def, char **ret)
+{
+        XmlWriter w;
+        int r;
+
+        r = xml_writer_start(&w);
+        if (r < 0)
+                return r;
+        write_source(&w, def);
+        return xml_writer_finish(&w, ret);
+}
+
+int pool_sources_format_xml(PoolDef *const *defs, size_t n, char **ret)
+{
+        XmlWriter w;
+        int r;
+
+        r = xml_writer_start(&w);
+        if (r < 0)
+                return r;
+        xml_open(&w, "sources");
+        for (size_t i = 0; i < n; i++)
+                write_source(&w, defs[i]);
+        xml_close(&w);
+        return xml_writer_finish(&w, ret);
+}

@@ -7,6 +7,7 @@
 #include "interfaces/options.h"
 #include "interfaces/paths.h"
 #include "interfaces/reply.h"
+#include "service/find-sources.h"
 #include "service/pool-define.h"
 
 static int get_version(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -18,8 +19,8 @@ static int get_version(sd_bus *bus, const char *path, const char *interface, con
 static int get_features(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-        return sd_bus_message_append(reply, "as", 6, "dir-pools", "jobs", "live", "paging", "ensure",
-                                     "preallocation");
+        return sd_bus_message_append(reply, "as", 9, "dir-pools", "jobs", "live", "paging", "ensure",
+                                     "preallocation", "block-pools", "arrays", "find-sources");
 }
 
 static int get_instance(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -68,19 +69,32 @@ static int set_uuid(PoolDef *def, const char *uuid, sd_bus_error *error)
         return free_and_strdup(&def->uuid, canonical);
 }
 
+static int read_type(sd_bus_message *m, PoolType *ret, sd_bus_error *error)
+{
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &name);
+        if (r < 0)
+                return r;
+        *ret = pool_type_from_string(name);
+        if (*ret == _POOL_TYPE_INVALID)
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "There is no pool type '%.64s'",
+                                  name);
+        return 0;
+}
+
 static int read_dict_arguments(sd_bus_message *m, PoolDef **def, DefineArguments *a, sd_bus_error *error)
 {
-        const char *name, *type_name;
+        const char *name;
         PoolType type;
         int r;
 
-        r = sd_bus_message_read(m, "ss", &name, &type_name);
+        r = sd_bus_message_read(m, "s", &name);
+        if (r >= 0)
+                r = read_type(m, &type, error);
         if (r < 0)
                 return r;
-        type = pool_type_from_string(type_name);
-        if (type == _POOL_TYPE_INVALID)
-                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "There is no pool type '%.64s'",
-                                  type_name);
         r = pool_def_read_dict(m, name, type, def, error);
         return r < 0 ? r : read_define_options(m, a, error);
 }
@@ -342,6 +356,60 @@ static int method_capabilities(sd_bus_message *m, void *userdata, sd_bus_error *
         return r < 0 ? r : sd_bus_reply_method_return(m, "s", xml);
 }
 
+/* sources */
+
+static int read_source(sd_bus_message *m, PoolType type, bool as_xml, PoolDef **ret, sd_bus_error *error)
+{
+        const char *xml;
+        int r;
+
+        if (!as_xml)
+                return pool_source_read_dict(m, type, ret, error);
+        r = sd_bus_message_read(m, "s", &xml);
+        if (r < 0)
+                return r;
+        /* libvirt takes none at all for "all that there is". */
+        return pool_source_parse_xml(type, isempty(xml) ? "<source/>" : xml,
+                                     isempty(xml) ? strlen("<source/>") : strlen(xml), ret, error);
+}
+
+static int method_find(sd_bus_message *m, Manager *manager, bool as_xml, sd_bus_error *error)
+{
+        _cleanup_(pool_def_freep) PoolDef *source = NULL;
+        _cleanup_(job_unrefp) Job *job = NULL;
+        uint64_t wait = WAIT_DEFAULT_USEC;
+        const Option options[] = {{"wait", 't', &wait}};
+        Access access = {.action = "find-sources", .capacity = UINT64_MAX};
+        Bus *b = bus_of(manager);
+        PoolType type;
+        uid_t uid;
+        int r;
+
+        r = read_type(m, &type, error);
+        if (r >= 0)
+                r = read_source(m, type, as_xml, &source, error);
+        if (r >= 0)
+                r = options_read(m, options, ELEMENTSOF(options), error);
+        if (r < 0)
+                return r;
+        access.type = pool_type_to_string(type);
+        r = access_check(b, m, &access, &uid, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = find_sources(manager, source, as_xml, uid, &job, error);
+        return r < 0 ? r : reply_when_done(b, m, job, REPLY_SOURCES, wait, error);
+}
+
+static int method_find_sources(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return method_find(m, userdata, false, error);
+}
+
+static int method_find_sources_xml(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return method_find(m, userdata, true, error);
+}
+
 /* What no backend has yet: the check first, then the truth. */
 
 static int refuse(sd_bus_message *m, Manager *manager, const char *action, const char *what,
@@ -355,12 +423,6 @@ static int refuse(sd_bus_message *m, Manager *manager, const char *action, const
         if (r <= 0)
                 return r < 0 ? r : 1;
         return error_setf(error, STORAGE_ERROR_UNSUPPORTED, "%s", what);
-}
-
-static int method_find_sources(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "find-sources", "None of the supported pool types can look for sources",
-                      error);
 }
 
 static int method_secrets(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -405,7 +467,7 @@ const sd_bus_vtable manager_vtable[] = {
                                 SD_BUS_RESULT("aa{sv}", sources, "o", job), method_find_sources,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("FindPoolSourcesXML", SD_BUS_ARGS("s", type, "s", source, "a{sv}", options),
-                                SD_BUS_RESULT("s", xml, "o", job), method_find_sources,
+                                SD_BUS_RESULT("s", xml, "o", job), method_find_sources_xml,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetCapabilities", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", xml),
                                 method_capabilities, SD_BUS_VTABLE_UNPRIVILEGED),

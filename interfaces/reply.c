@@ -2,6 +2,7 @@
 #include "interfaces/reply.h"
 
 #include "interfaces/paths.h"
+#include "service/find-sources.h"
 #include "service/job.h"
 
 typedef struct Pending {
@@ -29,6 +30,18 @@ static char *object_of(const Job *job, ReplyKind kind)
         return path_of_pool(job->pool);
 }
 
+static int append_sources(sd_bus_message *reply, const Job *job)
+{
+        const FoundSources *f = job_found_sources(job);
+        _cleanup_free_ char *xml = NULL;
+        int r;
+
+        if (!found_sources_as_xml(f))
+                return found_sources_append(f, reply);
+        r = found_sources_format_xml(f, &xml);
+        return r < 0 ? r : sd_bus_message_append(reply, "s", xml);
+}
+
 static int append_reply(sd_bus_message *reply, const Job *job, ReplyKind kind, const char *job_path)
 {
         _cleanup_free_ char *object = NULL;
@@ -41,6 +54,9 @@ static int append_reply(sd_bus_message *reply, const Job *job, ReplyKind kind, c
                 return sd_bus_message_append(reply, "h", job->result_fd);
         case REPLY_JOB:
                 return sd_bus_message_append(reply, "o", job_path);
+        case REPLY_SOURCES:
+                r = append_sources(reply, job);
+                return r < 0 ? r : sd_bus_message_append(reply, "o", job_path);
         default:
                 break;
         }
@@ -127,6 +143,27 @@ int reply_when_done(Bus *b, sd_bus_message *m, Job *job, ReplyKind kind, uint64_
         return 1;
 }
 
+static int append_sources_entry(sd_bus_message *m, const Job *job)
+{
+        const FoundSources *f = job_found_sources(job);
+        bool xml;
+        int r;
+
+        if (!f)
+                return 0;
+        xml = found_sources_as_xml(f);
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", xml ? "xml" : "sources");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', xml ? "s" : "aa{sv}");
+        if (r >= 0)
+                r = append_sources(m, job);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 int job_append_result(const Job *job, sd_bus_message *m)
 {
         _cleanup_free_ char *path = NULL;
@@ -141,6 +178,8 @@ int job_append_result(const Job *job, sd_bus_message *m)
                 path = path_of_volume(job->pool, job->volume_name);
                 r = path ? sd_bus_message_append(m, "{sv}", "volume", "o", path) : -ENOMEM;
         }
+        if (r >= 0 && job->state == JOB_SUCCEEDED)
+                r = append_sources_entry(m, job);
         if (r >= 0 && job->state == JOB_SUCCEEDED && job->has_changes) {
                 r = sd_bus_message_open_container(m, 'e', "sv");
                 if (r >= 0)

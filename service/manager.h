@@ -68,6 +68,7 @@ struct Manager {
         uint64_t last_job;
         TAILQ_HEAD(, DataJob) waiting_to_fill; /* data-job.c: no more than a few move data at once */
         unsigned n_filling;
+        unsigned n_finding; /* find-sources.c: searches under way */
         struct OverlayTree overlays;
         sd_event_source *announce; /* sends pending changes */
         /* Called when a job ended, a pool stopped: is the service idle now? */

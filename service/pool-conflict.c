@@ -41,12 +41,17 @@ static Wanted wanted_device(const char *path, bool follow)
         return w;
 }
 
+static bool same_wanted(const Wanted *a, const Wanted *b)
+{
+        return streq(a->path, b->path) || (a->has_id && b->has_id && a->id == b->id);
+}
+
 static const Wanted *find_wanted(const Wanted *wanted, size_t n, const char *path, bool follow)
 {
-        Wanted w = wanted_device(path, follow);
+        const Wanted w = wanted_device(path, follow);
 
         for (size_t i = 0; i < n; i++) {
-                if (streq(wanted[i].path, path) || (w.has_id && wanted[i].has_id && w.id == wanted[i].id))
+                if (same_wanted(wanted + i, &w))
                         return wanted + i;
         }
         return NULL;
@@ -215,44 +220,95 @@ int pool_conflict_check(Manager *m, const PoolDef *def, const Pool *same, bool f
         return 0;
 }
 
-/* How def calls that device; NULL: it does not claim it. */
-static const char *find_claim(const PoolDef *def, const Wanted *wanted)
-{
-        const char *path;
+typedef struct DeviceClaim {
+        Wanted device;
+        const Pool *pool;
+} DeviceClaim;
 
-        for (size_t i = 0; def && on_block_devices(def->type) && (path = claim(def, i)); i++) {
-                if (find_wanted(wanted, 1, path, true))
-                        return path;
+struct DeviceClaims {
+        size_t n;
+        DeviceClaim claims[];
+};
+
+static size_t count_claims(const PoolDef *def)
+{
+        return def && on_block_devices(def->type) ? def->source.n_devices + def->raid.n_members : 0;
+}
+
+static void add_claims(DeviceClaims *c, const Pool *pool, const PoolDef *def)
+{
+        for (size_t i = 0; i < count_claims(def); i++)
+                c->claims[c->n++] = (DeviceClaim){wanted_device(claim(def, i), true), pool};
+}
+
+int device_claims_new(Manager *m, const Pool *except, DeviceClaims **ret)
+{
+        DeviceClaims *c;
+        Pool *pool;
+        size_t n = 0;
+
+        TAILQ_FOREACH (pool, &m->pools, entry) {
+                n += count_claims(pool->def) + count_claims(pool->pending);
         }
+        c = calloc(1, sizeof(DeviceClaims) + n * sizeof(DeviceClaim));
+        if (!c)
+                return -ENOMEM;
+        TAILQ_FOREACH (pool, &m->pools, entry) {
+                if (pool == except)
+                        continue;
+                add_claims(c, pool, pool->def);
+                add_claims(c, pool, pool->pending);
+        }
+        *ret = c;
+        return 0;
+}
+
+DeviceClaims *device_claims_free(DeviceClaims *c)
+{
+        free(c);
         return NULL;
 }
 
-const Pool *pool_conflict_find_device(Manager *m, const char *device, const Pool *same,
-                                      const char **ret_path)
+const Pool *device_claims_find(const DeviceClaims *c, const char *device, const char **ret_path)
 {
         const Wanted wanted = wanted_device(device, true);
-        Pool *pool;
 
-        TAILQ_FOREACH (pool, &m->pools, entry) {
-                const char *path;
-
-                if (pool == same)
+        for (size_t i = 0; i < c->n; i++) {
+                if (!same_wanted(&c->claims[i].device, &wanted))
                         continue;
-                path = find_claim(pool->def, &wanted);
-                if (!path)
-                        path = find_claim(pool->pending, &wanted);
-                if (!path)
-                        continue;
-                *ret_path = path;
-                return pool;
+                if (ret_path)
+                        *ret_path = c->claims[i].device.path;
+                return c->claims[i].pool;
         }
         return NULL;
 }
 
 int pool_conflict_check_device(Manager *m, const char *device, const Pool *same, sd_bus_error *error)
 {
+        _cleanup_(device_claims_freep) DeviceClaims *claims = NULL;
+        const Pool *other;
         const char *path;
-        const Pool *other = pool_conflict_find_device(m, device, same, &path);
+        int r;
 
+        r = device_claims_new(m, same, &claims);
+        if (r < 0)
+                return r;
+        other = device_claims_find(claims, device, &path);
         return other ? device_conflict(same->def->name, device, other->def->name, path, error) : 0;
+}
+
+static bool has_group(const PoolDef *def, const char *name)
+{
+        return def && def->type == POOL_LOGICAL && streq_ptr(def->source.name, name);
+}
+
+const Pool *pool_conflict_find_group(Manager *m, const char *name)
+{
+        Pool *pool;
+
+        TAILQ_FOREACH (pool, &m->pools, entry) {
+                if (has_group(pool->def, name) || has_group(pool->pending, name))
+                        return pool;
+        }
+        return NULL;
 }

@@ -14,8 +14,15 @@
  */
 int pool_conflict_check(Manager *m, const PoolDef *def, const Pool *same, bool follow, sd_bus_error *error);
 
-/* The pool, other than same, that claims the device, and how it calls that one; NULL: none. */
-const Pool *pool_conflict_find_device(Manager *m, const char *device, const Pool *same,
-                                      const char **ret_path);
+/* The devices that all pools but one claim, to look up many: good until a definition changes. */
+typedef struct DeviceClaims DeviceClaims;
+int device_claims_new(Manager *m, const Pool *except, DeviceClaims **ret);
+DeviceClaims *device_claims_free(DeviceClaims *c);
+DEFINE_CLEANUP(DeviceClaims *, device_claims_free)
+/* The pool that claims the device, and how it calls that one (may be NULL); NULL: none. */
+const Pool *device_claims_find(const DeviceClaims *c, const char *device, const char **ret_path);
+/* The pool that is the volume group of that name; NULL: none. */
+const Pool *pool_conflict_find_group(Manager *m, const char *name);
+
 /* Conflict if same must not claim that device as well. */
 int pool_conflict_check_device(Manager *m, const char *device, const Pool *same, sd_bus_error *error);

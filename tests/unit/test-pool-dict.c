@@ -136,6 +136,33 @@ static void test_disk(void)
         assert(def->source.devices[0].part_separator_set && !def->source.devices[0].part_separator);
 }
 
+static int read_source(PoolType type, PoolDef **ret, sd_bus_error *error, const char *key, const char *value)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
+        _cleanup_bus_close_ sd_bus *bus = NULL;
+
+        m = unsent_message(&bus);
+        assert(sd_bus_message_append(m, "a{sv}", key ? 1 : 0, key, "s", value) >= 0);
+        seal_message(m);
+        return pool_source_read_dict(m, type, ret, error);
+}
+
+/* Of a search nothing is required, and what is no part of a source is refused. */
+static void test_source(void)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL, bad = SD_BUS_ERROR_NULL;
+        _cleanup_(pool_def_freep) PoolDef *empty = NULL, *named = NULL, *none = NULL;
+
+        assert(read_source(POOL_FS, &empty, NULL, NULL, NULL) == 0);
+        assert(empty->source.n_devices == 0 && !empty->source.format);
+        assert(read_source(POOL_LOGICAL, &named, NULL, "source-name", "vg") == 0);
+        assert(streq(named->source.name, "vg") && !named->name);
+        assert(read_source(POOL_FS, &none, &error, "target-path", "/a") < 0);
+        assert(streq(error.message, "Unknown key 'target-path' in the source"));
+        assert(read_source(POOL_FS, &none, &bad, "source-format", "zfs") < 0);
+        assert(streq(bad.name, STORAGE_ERROR_INVALID_ARGUMENT) && !none);
+}
+
 static void test_raid(void)
 {
         _cleanup_(pool_def_freep) PoolDef *def = NULL, *none = NULL;
@@ -256,6 +283,7 @@ int main(void)
         test_iscsi();
         test_adapters();
         test_disk();
+        test_source();
         test_raid();
         test_raid_refused();
         test_cow();
