@@ -31,8 +31,8 @@ def run_pytest(test):
     own = f"vm/{test['file']}"
     parts = [name for name in test["only"] if name.startswith(f"{own}::")]
     os.environ["STORAGED_VM_ONLY"] = "\n".join(name for name in test["only"] if name not in parts)
-    return int(pytest.main([*(str(TESTS / name) for name in parts or [own]), "--rootdir", str(TESTS), "--confcutdir", str(TESTS / "vm"), "-q",
-                            "-p", "no:cacheprovider", "-p", "results",
+    return int(pytest.main([*(str(TESTS / name) for name in parts or [own]), "--rootdir", str(TESTS),
+                            "--confcutdir", str(TESTS / "vm"), "-q", "-p", "no:cacheprovider", "-p", "results",
                             f"--junitxml={OUT / test['file']}.xml"]))
 
 
