@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/raid-array.h"
 
-#include <blockdev/mdraid.h>
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-
-#include "backends/blockdev-lib.h"
 
 void raid_array_done(RaidArray *array)
 {
@@ -135,31 +132,21 @@ int raid_array_look(BackendContext *ctx, RaidArray *ret)
         return 0;
 }
 
-int raid_examine_device(BackendContext *ctx, const BlockDevice *dev, char **ret_uuid, char **ret_name)
+int raid_superblock(const BlockContents *c, char **ret_uuid, char **ret_name)
 {
-        g_autoptr(GError) gerror = NULL;
-        BDMDExamineData *data;
-        int r = 0;
+        const char *colon;
+        int r;
 
         *ret_uuid = NULL;
         if (ret_name)
                 *ret_name = NULL;
-        r = blockdev_need(ctx, BD_PLUGIN_MDRAID);
-        if (r < 0)
-                return r;
-        data = bd_md_examine(dev->node, &gerror);
-        /* mdadm fails alike for no superblock and for one that it does not understand. */
-        if (!data)
+        if (!streq_ptr(c->type, "linux_raid_member"))
                 return 0;
-        if (data->uuid)
-                r = free_and_strdup(ret_uuid, data->uuid);
-        if (r >= 0 && data->uuid && data->name && ret_name) {
-                const char *colon = strchr(data->name, ':');
-
-                r = free_and_strdup(ret_name, colon ? colon + 1 : data->name);
-        }
-        bd_md_examine_data_free(data);
-        return r < 0 ? error_set_errno(ctx->error, r, "Cannot examine %s", dev->path) : 0;
+        r = free_and_strdup(ret_uuid, c->uuid);
+        if (r < 0 || !ret_name || !c->label)
+                return r;
+        colon = strchr(c->label, ':');
+        return free_and_strdup(ret_name, colon ? colon + 1 : c->label);
 }
 
 static int examine_member(BackendContext *ctx, RaidMemberFound *m)
@@ -170,11 +157,9 @@ static int examine_member(BackendContext *ctx, RaidMemberFound *m)
         r = block_device_probe(ctx, &m->dev, &c);
         if (r < 0)
                 return r;
-        if (c.ambivalent || streq_ptr(c.type, "linux_raid_member"))
-                r = raid_examine_device(ctx, &m->dev, &m->uuid, &m->array_name);
-        if (r < 0 || m->uuid)
-                return r;
-        r = block_contents_describe(&c, &m->contents);
+        r = raid_superblock(&c, &m->uuid, &m->array_name);
+        if (r >= 0 && !m->uuid)
+                r = block_contents_describe(&c, &m->contents);
         return r < 0 ? error_set_errno(ctx->error, r, "Cannot look at what is on %s", m->path) : 0;
 }
 

@@ -38,9 +38,9 @@ bool raid_array_is_ours(const RaidArray *array);
  */
 const char *raid_array_uuid(const RaidArray *array);
 
-/* The superblock's array UUID and, if ret_name is not NULL, its name without the host. Both are NULL if
- * there is no superblock. *ret and *ret_name are the caller's. */
-int raid_examine_device(BackendContext *ctx, const BlockDevice *dev, char **ret_uuid, char **ret_name);
+/* What a member's superblock names: the array's UUID and, if ret_name is not NULL, its name without the
+ * host. NULL: c is none. *ret_uuid and *ret_name are the caller's. 0 or -ENOMEM. */
+int raid_superblock(const BlockContents *c, char **ret_uuid, char **ret_name);
 /* The md device that has devnum: *ret is the caller's, NULL if none. 0 or -ENOMEM. */
 int raid_find_holder(dev_t devnum, char **ret);
 /* Reads the state of the md device of that name. */

@@ -71,15 +71,13 @@ static int check_addable(Change *c, const BlockDevice *dev)
                 return error_set_errno(c->ctx->error, r, "Cannot look at what is on %s", c->device);
         if (!words)
                 return 0;
-        if (streq_ptr(contents.type, "linux_raid_member")) {
-                r = raid_array_examine(c->ctx, c->array);
-                if (r >= 0)
-                        r = raid_examine_device(c->ctx, dev, &uuid, NULL);
-                if (r < 0)
-                        return r;
-                if (streq_ptr(uuid, raid_array_uuid(c->array)))
-                        return 0;
-        }
+        r = raid_array_examine(c->ctx, c->array);
+        if (r < 0)
+                return r;
+        if (raid_superblock(&contents, &uuid, NULL) < 0)
+                return error_set_errno(c->ctx->error, ENOMEM, "Cannot look at what is on %s", c->device);
+        if (uuid && streq_ptr(uuid, raid_array_uuid(c->array)))
+                return 0;
         return error_setf(
                 c->ctx->error, STORAGE_ERROR_EXISTS,
                 "Cannot add the device %s to the array of pool '%s': on it there is %s; wipe it first if "
