@@ -8,6 +8,8 @@
 /* One fallocate() on a busy ext4 takes tens of milliseconds for each GiB. */
 #define SLICE_SIZE (UINT64_C(256) * 1024 * 1024)
 #define ZEROS_SIZE (1024U * 1024U)
+/* So much may wait in memory for the storage. */
+#define WINDOW_SIZE (UINT64_C(8) * 1024 * 1024)
 
 static int check_cancelled(BackendContext *ctx, const char *name)
 {
@@ -32,9 +34,31 @@ static int allocate_slice(BackendContext *ctx, int fd, uint64_t at, uint64_t n, 
         return 0;
 }
 
+/*
+ * Sends what was written from *sent to at, when it is enough, and waits for what was sent before: storage
+ * that has failed is noticed now, not after all has been written to memory.
+ */
+static int write_behind(int fd, uint64_t offset, uint64_t at, uint64_t *sent)
+{
+        uint64_t before = *sent - offset > WINDOW_SIZE ? *sent - WINDOW_SIZE : offset;
+
+        if (at - *sent < WINDOW_SIZE)
+                return 0;
+        if (sync_file_range(fd, (off_t) *sent, (off_t) (at - *sent), SYNC_FILE_RANGE_WRITE) < 0)
+                return -errno;
+        /* A length of 0 would mean all. */
+        if (before < *sent && sync_file_range(fd, (off_t) before, (off_t) (*sent - before),
+                                              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                                      SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+                return -errno;
+        *sent = at;
+        return 0;
+}
+
 static int write_zeros(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, const char *name)
 {
         _cleanup_free_ char *zeros = calloc(1, ZEROS_SIZE);
+        uint64_t sent = offset;
 
         if (!zeros)
                 return error_set_errno(ctx->error, ENOMEM, "Cannot fill volume '%s'", name);
@@ -49,6 +73,9 @@ static int write_zeros(BackendContext *ctx, int fd, uint64_t offset, uint64_t en
                 if (r < 0)
                         return r;
                 at += written > 0 ? (uint64_t) written : 0;
+                r = write_behind(fd, offset, at, &sent);
+                if (r < 0 && r != -EINTR)
+                        return error_set_errno(ctx->error, r, "Cannot write to volume '%s'", name);
                 ctx->progress(ctx, at - offset, end - offset);
         }
         return 0;

@@ -28,7 +28,7 @@ static const Maker makers[] = {
         {.format = "xfs", .tool = "mkfs.xfs", .make = bd_fs_xfs_mkfs, .force = "-f"},
         {.format = "vfat", .tool = "mkfs.vfat", .make = bd_fs_vfat_mkfs, .force = "-I"},
         {.format = "btrfs", .tool = "mkfs.btrfs", .arguments = {"-q"}, .force = "-f"},
-        {.format = "udf", .tool = "mkudffs", .arguments = {"--media-type=hd", "--utf8"}},
+        {.format = "udf", .tool = "mkudffs", .arguments = {"--utf8", "--media-type=hd"}},
         {.format = "hfs+", .type = "hfsplus", .tool = "mkfs.hfsplus"},
         {.format = "ocfs2",
          .tool = "mkfs.ocfs2",
