@@ -44,6 +44,7 @@ static const PoolTypeInfo pool_types[_POOL_TYPE_MAX] = {
                         .volume_formats = file_volume_formats,
                         .default_volume_format = "raw",
                         .target_path = true,
+                        .block_devices = true,
                         .raid = true,
                         .mount_options = true,
                         .cow = true,
@@ -72,6 +73,7 @@ static const PoolTypeInfo pool_types[_POOL_TYPE_MAX] = {
                         .source_formats = logical_formats,
                         .default_format = "lvm2",
                         .target_path = true,
+                        .block_devices = true,
                         .raid = true,
                         .many_devices = true,
                 },
@@ -86,6 +88,7 @@ static const PoolTypeInfo pool_types[_POOL_TYPE_MAX] = {
                         .volume_formats = disk_volume_formats,
                         .default_volume_format = "none",
                         .target_path = true,
+                        .block_devices = true,
                         .raid = true,
                 },
         [POOL_ISCSI] =

@@ -52,6 +52,7 @@ typedef struct PoolTypeInfo {
         bool target_path;       /* has a <target>, whose path is required; without it, there is none */
         bool mount_options;     /* takes <fs:mount_opts> */
         bool many_devices;      /* more than one <device> in its source */
+        bool block_devices;     /* its source devices are block devices, which it alone may have */
         bool raid;              /* may be made on an md array of its own */
         bool cow;               /* takes <features><cow> */
         bool volume_allocation; /* takes <refresh><volume allocation> */

@@ -57,10 +57,11 @@ struct Job {
         uint64_t id;
         const char *operation; /* a literal: "create-volume" */
         uid_t uid;
-        char *volume_name; /* what it works on and has locked, besides the pool; NULL: none */
-        char *backing_path; /* the file that its volume is to be built on: nobody may change that meanwhile */
+        char *volume_name;  /* what it works on and has locked, besides the pool; NULL: none */
+        char *backing_path; /* the file that its volume is to be built on: nobody may change that meanwhile
+                             */
         uint64_t start;     /* µs UTC */
-        uint64_t end;      /* 0: not over */
+        uint64_t end;       /* 0: not over */
         JobState state;
         bool cancelable, cancel_asked;
         uint64_t bytes_done, bytes_total, rate, expected_end; /* bytes, bytes/s, µs UTC */
@@ -79,7 +80,7 @@ struct Job {
         bool result_is_volume; /* it made or found volume_name in that pool */
         char **changes;        /* Ensure: what was changed */
         bool has_changes;
-        bool built; /* its Build made storage that was not there before */
+        bool built;    /* its Build made storage that was not there before */
         int result_fd; /* Open: owned; -EBADF for none */
 
         /* The step that is running: asked to stop it. NULL: nothing can be stopped. */

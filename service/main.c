@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "interfaces/bus.h"
+#include "service/device-events.h"
 #include "service/load.h"
 #include "service/store.h"
 
@@ -24,6 +25,7 @@ typedef struct Service {
         sd_bus *bus;
         Manager *manager;
         Bus *objects;
+        DeviceEvents *devices; /* NULL in a session, where nobody may use them */
         sd_event_source *idle, *end;
         bool has_name, releasing, ending;
 } Service;
@@ -336,6 +338,8 @@ static int run(ManagerOptions *options)
                 r = bus_new(service.manager, service.bus, check_idle, NULL, &service.objects);
         if (r >= 0)
                 r = load_pools(service.manager);
+        if (r >= 0 && !session)
+                r = device_events_new(service.manager, &service.devices);
         if (r < 0) {
                 log_error("Cannot start: %s", strerrordesc_np(-r));
                 return r;
@@ -358,6 +362,7 @@ int main(int argc, char *argv[])
                 if (r >= 0)
                         r = run(&options);
         }
+        device_events_free(service.devices);
         manager_free(service.manager);
         bus_free(service.objects);
         sd_bus_flush_close_unref(service.bus);

@@ -97,7 +97,7 @@ static int device_conflict(const char *name, const char *path, const char *other
 
 static bool on_block_devices(PoolType type)
 {
-        return type == POOL_FS || type == POOL_LOGICAL || type == POOL_DISK;
+        return pool_type_info(type)->block_devices;
 }
 
 /* What a definition claims, to be compared with many others. */

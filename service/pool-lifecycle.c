@@ -7,6 +7,7 @@
 
 #define RETRY_MIN_USEC (2 * USEC_PER_SEC)
 #define RETRY_MAX_USEC (300 * USEC_PER_SEC)
+#define RETRY_SOON_USEC (50 * USEC_PER_MSEC)
 
 static int fill_false(Operation *op, sd_bus_message *m)
 {
@@ -331,6 +332,22 @@ static void retry_later(Pool *pool)
         pool->retry = sd_event_source_disable_unref(pool->retry);
         (void) sd_event_add_time_relative(pool->manager->event, &pool->retry, CLOCK_MONOTONIC,
                                           pool->retry_backoff, USEC_PER_SEC / 10, on_retry, pool);
+}
+
+/*
+ * What a start does to devices is told as events of theirs, which must not lead to the next try at once, for
+ * ever: the more often it failed, the longer the events are let wait.
+ */
+void pool_retry_soon(Pool *pool)
+{
+        uint64_t delay = pool->retry_backoff / 32, due = UINT64_MAX;
+
+        if (!pool->retry || sd_event_source_get_time(pool->retry, &due) < 0)
+                return;
+        if (delay < RETRY_SOON_USEC)
+                delay = RETRY_SOON_USEC;
+        if (due > now_monotonic() + delay)
+                (void) sd_event_source_set_time_relative(pool->retry, delay);
 }
 
 /* after the daemon's start: Check, Watch, Refresh */

@@ -28,5 +28,8 @@ void pool_delete_steps(Job *job);
  */
 int pool_adopt(Pool *pool, sd_bus_error *error);
 
+/* If a pool waits to be started or looked at again, that is tried soon, as something may have changed. */
+void pool_retry_soon(Pool *pool);
+
 /* Starts a pool that is marked for autostart, and again after a while if that fails. */
 void pool_autostart(Pool *pool);

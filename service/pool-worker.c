@@ -7,6 +7,7 @@
 #define BACKOFF_MIN_USEC (100 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (60 * USEC_PER_SEC)
 #define IDLE_USEC (10 * USEC_PER_SEC)
+#define BUILD_FACTOR 20U
 
 static void pump(Pool *pool);
 
@@ -390,6 +391,14 @@ static void on_reply(sd_bus_message *reply, const sd_bus_error *error, void *use
         pool_unref(pool);
 }
 
+/* Making a file system or an array on large and slow devices may take long, and nobody hangs in it. */
+static uint64_t deadline(const Pool *pool, const char *verb)
+{
+        uint64_t timeout = pool->manager->options.verb_timeout;
+
+        return streq(verb, "Build") || streq(verb, "Delete") ? BUILD_FACTOR * timeout : timeout;
+}
+
 static int send_operation(Pool *pool, Operation *op)
 {
         _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
@@ -399,8 +408,7 @@ static int send_operation(Pool *pool, Operation *op)
         if (r >= 0 && op->fill)
                 r = op->fill(op, m);
         if (r >= 0)
-                r = worker_process_call(pool->worker, m, pool->manager->options.verb_timeout, on_reply,
-                                        pool);
+                r = worker_process_call(pool->worker, m, deadline(pool, op->verb), on_reply, pool);
         return r;
 }
 

@@ -140,6 +140,12 @@ void pool_set_def(Pool *pool, PoolDef *def);
 /* The definition that the next start uses. */
 const PoolDef *pool_next_def(const Pool *pool);
 
+/* Its source are block devices. */
+static inline bool pool_is_on_devices(const Pool *pool)
+{
+        return pool_type_info(pool->def->type)->block_devices;
+}
+
 static inline bool pool_is_active(const Pool *pool)
 {
         return pool->state == POOL_ACTIVE;

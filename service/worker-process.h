@@ -21,7 +21,8 @@ typedef void (*WorkerReply)(sd_bus_message *reply, const sd_bus_error *error, vo
 typedef struct WorkerHooks {
         /* A signal of WORKER_INTERFACE; may be NULL. */
         void (*signal)(WorkerProcess *w, sd_bus_message *m, void *userdata);
-        /* It was killed and will not die: the storage below it hangs. gone() follows when it does. May be NULL. */
+        /* It was killed and will not die: the storage below it hangs. gone() follows when it does. May be
+         * NULL. */
         void (*stuck)(WorkerProcess *w, const sd_bus_error *error, void *userdata);
         /* It and every process of its group are gone: the hook frees it. The last thing that it says. */
         void (*gone)(WorkerProcess *w, void *userdata);
