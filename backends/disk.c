@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "backends/disk-edit.h"
+#include "backends/find-sources.h"
 
 static int disk_check(BackendContext *ctx, bool *ret_active)
 {
@@ -151,6 +152,7 @@ static int disk_delete(BackendContext *ctx)
 const Backend backend_disk = {
         .type = POOL_DISK,
         .needs_root = true,
+        .find_sources = find_disk_sources,
         .check = disk_check,
         .build = disk_build,
         .start = disk_start,
