@@ -63,7 +63,8 @@ static bool matches(sd_device *device, void *userdata)
         const char *value;
         dev_t devnum;
 
-        if (sd_device_get_property_value(device, "DM_VG_NAME", &value) >= 0)
+        /* The value of an empty property is NULL. */
+        if (sd_device_get_property_value(device, "DM_VG_NAME", &value) >= 0 && value)
                 return streq(value, scan->vg);
         if (sd_device_get_devnum(device, &devnum) < 0)
                 return false;
@@ -72,7 +73,7 @@ static bool matches(sd_device *device, void *userdata)
                         return true;
         }
         return scan->incomplete && sd_device_get_property_value(device, "ID_FS_TYPE", &value) >= 0 &&
-               streq(value, "LVM2_member");
+               streq_ptr(value, "LVM2_member");
 }
 
 static void on_fuller(void *userdata)

@@ -29,8 +29,6 @@ static int require_no_dependents(BackendContext *ctx, const LogicalGroup *group,
 
 static int delete_lv(BackendContext *ctx, const LogicalGroup *group, const LogicalLv *lv)
 {
-        const BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
-        const BDExtraArg *extra[] = {&yes, NULL};
         g_autoptr(GError) gerror = NULL;
         int r;
 
@@ -40,7 +38,7 @@ static int delete_lv(BackendContext *ctx, const LogicalGroup *group, const Logic
                 r = logical_require_closed(ctx, lv, "cannot be deleted");
         if (r < 0)
                 return r;
-        if (bd_lvm_lvremove(group->name, lv->name, false, extra, &gerror))
+        if (bd_lvm_lvremove(group->name, lv->name, false, NULL, &gerror))
                 return 0;
         if (strstr(gerror->message, "in use"))
                 return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
