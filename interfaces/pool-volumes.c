@@ -74,8 +74,8 @@ static int read_create(sd_bus_message *m, Pool *pool, VolumeDef **ret, CreateArg
                 return r;
         /* 0 with a backing volume: as large as that one. */
         def->capacity_set = def->capacity > 0 || !def->backing_path;
-        /* Unlike in XML, what is not asked for is not allocated. */
-        if (!def->allocation_set && !a->preallocation) {
+        /* Unlike in XML, what is not asked for is not allocated, where volumes are files. */
+        if (!def->allocation_set && !a->preallocation && pool_type_info(pool->def->type)->volume_formats) {
                 def->allocation_set = true;
                 def->allocation = 0;
         }
