@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/disk-edit.h"
 
-#include <parted/parted.h>
-
+#include "backends/disk-parted.h"
 #include "backends/disk-shadow.h"
 #include "backends/disk-type.h"
 
@@ -18,6 +17,9 @@ typedef struct Edit {
         PedDisk *table;
         sd_bus_error *error;
 } Edit;
+
+/* libparted, once an edit has begun. */
+static const Parted *ped;
 
 /* What libparted said last; it hands its messages to one handler for the whole process. */
 static char said[512];
@@ -51,9 +53,9 @@ static int fail_errno(Edit *e, int r, const char *what)
 static void edit_done(Edit *e)
 {
         if (e->table)
-                ped_disk_destroy(e->table);
+                ped->disk_destroy(e->table);
         if (e->device)
-                ped_device_destroy(e->device);
+                ped->device_destroy(e->device);
         disk_shadow_done(&e->shadow);
 }
 
@@ -78,9 +80,15 @@ static void set_geometry(Edit *e)
 static int edit_open(Edit *e)
 {
         char path[sizeof("/proc/self/fd/") + 16];
+        const char *why;
         int r;
 
-        ped_exception_set_handler(on_exception);
+        r = parted_load(&ped, &why);
+        if (r < 0)
+                return error_setf(e->error, STORAGE_ERROR_UNSUPPORTED,
+                                  "Partition tables cannot be changed, as libparted cannot be loaded: %s",
+                                  why);
+        ped->exception_set_handler(on_exception);
         said[0] = 0;
         r = disk_shadow_open(e->disk, &e->shadow);
         if (r < 0) {
@@ -88,7 +96,7 @@ static int edit_open(Edit *e)
                 return fail_errno(e, r, "read");
         }
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%i", e->shadow.file.fd);
-        e->device = ped_device_get(path);
+        e->device = ped->device_get(path);
         if (!e->device)
                 return fail(e, "read");
         set_geometry(e);
@@ -97,7 +105,7 @@ static int edit_open(Edit *e)
 
 static PedDiskType *ped_type(DiskTableType type)
 {
-        return ped_disk_type_get(type == TABLE_DOS ? "msdos" : disk_table_to_string(type));
+        return ped->disk_type_get(type == TABLE_DOS ? "msdos" : disk_table_to_string(type));
 }
 
 static int edit_read(Edit *e)
@@ -108,22 +116,22 @@ static int edit_read(Edit *e)
         r = edit_open(e);
         if (r < 0)
                 return r;
-        found = ped_disk_probe(e->device);
+        found = ped->disk_probe(e->device);
         if (!found || found != ped_type(e->type))
                 return fail(e, "find");
-        e->table = ped_disk_new(e->device);
+        e->table = ped->disk_new(e->device);
         if (!e->table)
                 return fail(e, "read");
         /* Partitions lie where we say. */
         if (e->type == TABLE_DOS)
-                (void) ped_disk_set_flag(e->table, PED_DISK_CYLINDER_ALIGNMENT, 0);
+                (void) ped->disk_set_flag(e->table, PED_DISK_CYLINDER_ALIGNMENT, 0);
         return 0;
 }
 
 static int edit_commit(Edit *e)
 {
         said[0] = 0;
-        return ped_disk_commit_to_dev(e->table) ? 0 : fail(e, "write");
+        return ped->disk_commit_to_dev(e->table) ? 0 : fail(e, "write");
 }
 
 static int edit_apply(Edit *e)
@@ -140,7 +148,7 @@ int disk_edit_label(const DiskFile *disk, DiskTableType type, sd_bus_error *erro
 
         r = edit_open(&e);
         if (r >= 0) {
-                e.table = ped_disk_new_fresh(e.device, ped_type(type));
+                e.table = ped->disk_new_fresh(e.device, ped_type(type));
                 r = e.table ? edit_commit(&e) : fail(&e, "make");
         }
         if (r >= 0)
@@ -162,10 +170,10 @@ static bool set_gpt_type(PedPartition *part, const char *format)
         };
 
         for (size_t i = 0; i < ELEMENTSOF(flags); i++) {
-                if (streq(flags[i].format, format) && !ped_partition_set_flag(part, flags[i].flag, 1))
+                if (streq(flags[i].format, format) && !ped->partition_set_flag(part, flags[i].flag, 1))
                         return false;
         }
-        return !startswith(format, "fat") || ped_partition_set_name(part, format);
+        return !startswith(format, "fat") || ped->partition_set_name(part, format);
 }
 
 static PedPartitionType ped_kind(DiskPartitionKind kind)
@@ -177,11 +185,11 @@ static PedPartitionType ped_kind(DiskPartitionKind kind)
 
 static bool put(PedDisk *table, PedPartition *part)
 {
-        PedConstraint *exact = ped_constraint_exact(&part->geom);
-        bool done = exact && ped_disk_add_partition(table, part, exact);
+        PedConstraint *exact = ped->constraint_exact(&part->geom);
+        bool done = exact && ped->disk_add_partition(table, part, exact);
 
         if (exact)
-                ped_constraint_destroy(exact);
+                ped->constraint_destroy(exact);
         return done;
 }
 
@@ -191,11 +199,11 @@ static int add(Edit *e, const DiskPartition *p)
         PedSector end = (PedSector) (p->end / e->disk->sector_size) - 1;
         PedPartition *part;
 
-        part = ped_partition_new(e->table, ped_kind(p->kind), NULL, start, end);
+        part = ped->partition_new(e->table, ped_kind(p->kind), NULL, start, end);
         if (!part)
                 return fail(e, "add a partition to");
         if (!put(e->table, part)) {
-                ped_partition_destroy(part);
+                ped->partition_destroy(part);
                 return fail(e, "add a partition to");
         }
         if ((unsigned) part->num != p->number || part->geom.start != start || part->geom.end != end) {
@@ -205,7 +213,7 @@ static int add(Edit *e, const DiskPartition *p)
         }
         if (e->type == TABLE_GPT
                     ? !set_gpt_type(part, p->format)
-                    : p->kind == PARTITION_EXTENDED && !ped_partition_set_flag(part, PED_PARTITION_LBA, 1))
+                    : p->kind == PARTITION_EXTENDED && !ped->partition_set_flag(part, PED_PARTITION_LBA, 1))
                 return fail(e, "set the type of a partition in");
         return edit_commit(e);
 }
@@ -236,9 +244,9 @@ int disk_edit_remove(const DiskFile *disk, DiskTableType type, unsigned number, 
 
         r = edit_read(&e);
         if (r >= 0) {
-                PedPartition *part = ped_disk_get_partition(e.table, (int) number);
+                PedPartition *part = ped->disk_get_partition(e.table, (int) number);
 
-                if (!part || !ped_disk_delete_partition(e.table, part))
+                if (!part || !ped->disk_delete_partition(e.table, part))
                         r = fail(&e, "remove a partition from");
                 else
                         r = edit_commit(&e);
@@ -257,19 +265,19 @@ int disk_edit_resize(const DiskFile *disk, DiskTableType type, unsigned number, 
         int r;
 
         r = edit_read(&e);
-        part = r >= 0 ? ped_disk_get_partition(e.table, (int) number) : NULL;
+        part = r >= 0 ? ped->disk_get_partition(e.table, (int) number) : NULL;
         if (part) {
                 PedSector start = part->geom.start, last = (PedSector) (end / disk->sector_size) - 1;
-                PedGeometry *geometry = ped_geometry_new(e.device, start, last - start + 1);
-                PedConstraint *exact = geometry ? ped_constraint_exact(geometry) : NULL;
+                PedGeometry *geometry = ped->geometry_new(e.device, start, last - start + 1);
+                PedConstraint *exact = geometry ? ped->constraint_exact(geometry) : NULL;
 
-                r = exact && ped_disk_set_partition_geom(e.table, part, exact, start, last)
+                r = exact && ped->disk_set_partition_geom(e.table, part, exact, start, last)
                             ? edit_commit(&e)
                             : fail(&e, "resize a partition in");
                 if (exact)
-                        ped_constraint_destroy(exact);
+                        ped->constraint_destroy(exact);
                 if (geometry)
-                        ped_geometry_destroy(geometry);
+                        ped->geometry_destroy(geometry);
         } else if (r >= 0)
                 r = fail(&e, "find the partition in");
         if (r >= 0)
