@@ -179,9 +179,16 @@ static int fs_stop(BackendContext *ctx)
         r = mount_point_find(ctx, ctx->pool->target_path, &m);
         if (r < 0 || m.id == 0)
                 return r;
+        if (mount_point_is_dead(&m))
+                return mount_remove(ctx, &m);
         if (stat(device_path(ctx), &st) < 0)
-                st = (struct stat){0};
-        if (mount_point_is_of(&m, st.st_rdev) || mount_point_is_dead(&m))
+                return error_setf(
+                        ctx->error, STORAGE_ERROR_FAILED,
+                        "Cannot stop pool '%s': there is no device %s to tell by whether %s, mounted "
+                        "on %s, is the pool's; unmount that by hand, or stop the pool with 'force' to "
+                        "leave it mounted",
+                        ctx->pool->name, device_path(ctx), m.source, m.path);
+        if (mount_point_is_of(&m, st.st_rdev))
                 return mount_remove(ctx, &m);
         r = mount_is_beneath(ctx, m.path, st.st_rdev, &beneath);
         if (r < 0 || !beneath)

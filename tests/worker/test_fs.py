@@ -55,6 +55,8 @@ def device(tmp_path):
                   if line.split(" - ")[1].split()[1] == node]
         for point in mounts:
             subprocess.run(["umount", "-l", point], check=False)
+        # It would outlast the detaching.
+        subprocess.run(["blockdev", "--setrw", node], check=False)
         subprocess.run(["losetup", "--detach", node], check=False)
 
 
@@ -273,7 +275,6 @@ def test_read_only_device(fs_pool, device, target):
         fs_pool(node, "ext4").build(overwrite=True)
     with refuses("Failed", "read-only"):
         pool.remove()
-    run("blockdev", "--setrw", node)
 
 
 def test_permissions_are_those_of_the_root(fs_pool, device, target):
@@ -452,6 +453,26 @@ def test_links(fs_pool, device, target, tmp_path):
     pool.create("a", MIB)
     pool.stop()
     assert mounted_on(tmp_path / "real" / "mnt") == []
+
+
+def test_a_link_that_is_gone(fs_pool, device, target, tmp_path):
+    node = device()
+    link = tmp_path / "link"
+    link.symlink_to(node)
+    pool = fs_pool(link, "ext4")
+    pool.build()
+    pool.start()
+    link.unlink()
+    pool.refresh()
+    assert pool.status[3] == "inaccessible" and "gone" in pool.problems()[0][1]
+    with refuses("Failed", "link", node):
+        pool.stop()
+    assert mounted_on(target)[0][0] == node
+    link.symlink_to(node)
+    pool.refresh()
+    assert pool.status[3] == "ok"
+    pool.stop()
+    assert mounted_on(target) == []
 
 
 @pytest.mark.skipif("btrfs" not in MAKEABLE, reason="no btrfs here")
