@@ -286,6 +286,8 @@ static int method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *er
         if (r < 0)
                 return r;
         v = volume_find_by_path(manager, path);
+        if (!v)
+                v = volume_find_by_device(manager, path);
         if (!v) {
                 r = hold_until_all_scanned(manager, m, error);
                 if (r <= 0)
@@ -297,31 +299,19 @@ static int method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *er
         return object ? sd_bus_reply_method_return(m, "o", object) : -ENOMEM;
 }
 
-static int append_by_key(sd_bus_message *reply, Pool *pool, const char *key)
+static int append_volume(sd_bus_message *reply, const Volume *v)
 {
-        Volume *v;
-        int r = 0;
+        _cleanup_free_ char *object = path_of_volume(v->pool, v->row.name);
 
-        RB_FOREACH (v, VolumeTree, &pool->volumes) {
-                _cleanup_free_ char *object = NULL;
-
-                if (!v->row.extra || !streq_ptr(v->row.extra->key, key))
-                        continue;
-                object = path_of_volume(pool, v->row.name);
-                r = object ? sd_bus_message_append(reply, "o", object) : -ENOMEM;
-                if (r < 0)
-                        break;
-        }
-        return r;
+        return object ? sd_bus_message_append(reply, "o", object) : -ENOMEM;
 }
 
 static int method_get_by_key(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         _cleanup_bus_message_unref_ sd_bus_message *reply = NULL;
-        _cleanup_free_ char *object = NULL;
         Manager *manager = userdata;
         const char *key;
-        Pool *pool;
+        OddVolume *odd;
         Volume *v;
         int r;
 
@@ -334,13 +324,11 @@ static int method_get_by_key(sd_bus_message *m, void *userdata, sd_bus_error *er
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "o");
         v = volume_find_by_path(manager, key);
-        if (r >= 0 && v && (!v->row.extra || !v->row.extra->key)) {
-                object = path_of_volume(v->pool, v->row.name);
-                r = object ? sd_bus_message_append(reply, "o", object) : -ENOMEM;
-        }
-        TAILQ_FOREACH (pool, &manager->pools, entry) {
-                if (r >= 0 && pool->def->type != POOL_DIR)
-                        r = append_by_key(reply, pool, key);
+        if (r >= 0 && v && (!v->row.extra || !v->row.extra->key))
+                r = append_volume(reply, v);
+        RB_FOREACH (odd, OddTree, &manager->odd_volumes) {
+                if (r >= 0 && streq_ptr(odd->volume->row.extra->key, key))
+                        r = append_volume(reply, odd->volume);
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);

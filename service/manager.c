@@ -117,6 +117,7 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         TAILQ_INIT(&m->kept);
         TAILQ_INIT(&m->waiting_to_fill);
         RB_INIT(&m->overlays);
+        RB_INIT(&m->odd_volumes);
         r = sd_id128_randomize(&id);
         if (r < 0)
                 return r;

@@ -70,6 +70,7 @@ struct Manager {
         unsigned n_filling;
         unsigned n_finding; /* find-sources.c: searches under way */
         struct OverlayTree overlays;
+        struct OddTree odd_volumes;
         sd_event_source *announce; /* sends pending changes */
         /* Called when a job ended, a pool stopped: is the service idle now? */
         void (*check_idle)(Manager *m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service/volume.h"
 
+#include "service/device-id.h"
 #include "service/pool.h"
 
 static int overlay_compare(Overlay *a, Overlay *b)
@@ -15,7 +16,15 @@ static int volume_compare(Volume *a, Volume *b)
         return strcmp(a->row.name, b->row.name);
 }
 
+static int odd_compare(OddVolume *a, OddVolume *b)
+{
+        int r = strcmp(a->path, b->path);
+
+        return r ? r : a->volume < b->volume ? -1 : a->volume > b->volume;
+}
+
 RB_GENERATE(OverlayTree, Overlay, node, overlay_compare)
+RB_GENERATE(OddTree, OddVolume, node, odd_compare)
 RB_GENERATE(VolumeTree, Volume, node, volume_compare)
 
 static char *path_join(const char *folder, const char *name)
@@ -60,22 +69,9 @@ Volume *volume_next_after(Pool *pool, const char *after)
         return v && streq(v->row.name, after) ? RB_NEXT(VolumeTree, &pool->volumes, v) : v;
 }
 
-/* A volume whose path is not folder/name: only pools that have such volumes are searched. */
-static Volume *find_by_odd_path(Pool *pool, const char *path)
-{
-        Volume *v;
-
-        RB_FOREACH (v, VolumeTree, &pool->volumes) {
-                if (!v->row.extra || !v->row.extra->path)
-                        continue;
-                if (streq(v->row.extra->path, path))
-                        return v;
-        }
-        return NULL;
-}
-
 Volume *volume_find_by_path(Manager *m, const char *path)
 {
+        OddVolume key = {.path = (char *) path}, *odd;
         Pool *pool;
         Volume *v;
 
@@ -88,15 +84,55 @@ Volume *volume_find_by_path(Manager *m, const char *path)
                 if (v && (!v->row.extra || !v->row.extra->path))
                         return v;
         }
-        TAILQ_FOREACH (pool, &m->pools, entry) {
-                if (pool->def->type == POOL_DIR || pool->def->type == POOL_FS ||
-                    pool->def->type == POOL_NETFS)
-                        continue;
-                v = find_by_odd_path(pool, path);
-                if (v)
-                        return v;
+        odd = RB_NFIND(OddTree, &m->odd_volumes, &key);
+        return odd && streq(odd->path, path) ? odd->volume : NULL;
+}
+
+Volume *volume_find_by_device(Manager *m, const char *path)
+{
+        dev_t wanted, id;
+        OddVolume *odd;
+
+        if (!device_id_get(path, &wanted))
+                return NULL;
+        RB_FOREACH (odd, OddTree, &m->odd_volumes) {
+                if (device_id_get(odd->path, &id) && id == wanted)
+                        return odd->volume;
         }
         return NULL;
+}
+
+static void odd_remove(Volume *v)
+{
+        if (!v->odd)
+                return;
+        RB_REMOVE(OddTree, &v->pool->manager->odd_volumes, v->odd);
+        free(v->odd->path);
+        free(v->odd);
+        v->odd = NULL;
+}
+
+/* Brings the index to what the row says. */
+static int odd_update(Volume *v)
+{
+        const VolumeExtra *extra = v->row.extra;
+        OddVolume *odd;
+
+        odd_remove(v);
+        if (!extra || (!extra->path && !extra->key))
+                return 0;
+        odd = calloc(1, sizeof *odd);
+        if (!odd)
+                return -ENOMEM;
+        odd->volume = v;
+        odd->path = volume_path(v);
+        if (!odd->path) {
+                free(odd);
+                return -ENOMEM;
+        }
+        v->odd = odd;
+        RB_INSERT(OddTree, &v->pool->manager->odd_volumes, odd);
+        return 0;
 }
 
 static void mark(Volume *v, unsigned changes)
@@ -249,6 +285,7 @@ static void tell_removal_first(Pool *pool, const char *name)
 static int volume_added(Volume *v)
 {
         Pool *pool = v->pool;
+        int r;
 
         pool->n_volumes++;
         pool->generation++;
@@ -256,7 +293,8 @@ static int volume_added(Volume *v)
         mark(v, VOLUME_ADDED);
         mark_dependents(v);
         pool_changed(pool, POOL_CHANGE_CONTENTS);
-        return overlay_add(v);
+        r = odd_update(v);
+        return r < 0 ? r : overlay_add(v);
 }
 
 static int volume_changed(Volume *v, VolumeRow *row)
@@ -269,7 +307,9 @@ static int volume_changed(Volume *v, VolumeRow *row)
         volume_row_done(&v->row);
         v->row = *row;
         *row = (VolumeRow){};
-        if (changes & VOLUME_BACKING)
+        if (changes & VOLUME_CONTENT)
+                r = odd_update(v);
+        if (r >= 0 && changes & VOLUME_BACKING)
                 r = overlay_add(v);
         mark(v, changes);
         return r;
@@ -302,6 +342,7 @@ static void volume_free(Volume *v)
 
         mark_dependents(v);
         overlay_remove(v);
+        odd_remove(v);
         if (v->changes != 0) {
                 TAILQ_REMOVE(&pool->dirty, v, dirty);
                 pool->n_dirty--;

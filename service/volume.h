@@ -37,11 +37,22 @@ typedef struct Overlay {
 RB_HEAD(OverlayTree, Overlay);
 RB_PROTOTYPE(OverlayTree, Overlay, node, overlay_compare)
 
+/* A volume whose path or key is not its folder and name, in the manager's index by its path. */
+typedef struct OddVolume {
+        RB_ENTRY(OddVolume) node;
+        char *path;
+        Volume *volume;
+} OddVolume;
+
+RB_HEAD(OddTree, OddVolume);
+RB_PROTOTYPE(OddTree, OddVolume, node, odd_compare)
+
 struct Volume {
         RB_ENTRY(Volume) node;     /* in pool->volumes, by name */
         TAILQ_ENTRY(Volume) dirty; /* in pool->dirty while changes != 0 */
         Pool *pool;
         Overlay *overlay; /* owned; NULL: no backing file */
+        OddVolume *odd;   /* owned; NULL: its path and key are those of its name */
         VolumeRow row;
         unsigned changes; /* VolumeChange not announced yet */
         uint32_t seen_in; /* the complete listing that it was last part of */
@@ -68,6 +79,8 @@ Volume *volume_next_after(Pool *pool, const char *after);
 Volume *volume_first_from(Pool *pool, const char *from);
 /* By absolute path, in all pools. */
 Volume *volume_find_by_path(Manager *m, const char *path);
+/* The volume that is the block device of that path, which may be another name of it. */
+Volume *volume_find_by_device(Manager *m, const char *path);
 
 /* The volume's path and key: owned by the caller. NULL: out of memory. */
 char *volume_path(const Volume *v);
