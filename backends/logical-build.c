@@ -148,8 +148,10 @@ static void unmake(Build *b)
         quiet.error = NULL;
         while (b->n_touched-- > 0) {
                 const BlockDevice *dev = &b->devices[b->n_touched];
+                /* libblockdev looks into it, wanted or not. */
+                g_autoptr(GError) gerror = NULL;
 
-                (void) bd_lvm_pvremove(dev->node, NULL, NULL);
+                (void) bd_lvm_pvremove(dev->node, NULL, &gerror);
                 (void) block_device_wipe(&quiet, dev);
         }
 }

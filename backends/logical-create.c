@@ -38,11 +38,13 @@ int logical_remove_unfinished(BackendContext *ctx, const char *name)
         _cleanup_free_ char *path = NULL;
         const char *argv[] = {"lvm", "lvremove", "--yes", "--select", "lv_tags=" LOGICAL_UNFINISHED_TAG,
                               NULL,  NULL};
+        /* libblockdev looks into it, wanted or not. */
+        g_autoptr(GError) gerror = NULL;
 
         if (asprintf(&path, "%s/%s", ctx->pool->source.name, name) < 0)
                 return -ENOMEM;
         argv[5] = path;
-        return bd_utils_exec_and_report_error(argv, NULL, NULL) ? 0 : -EIO;
+        return bd_utils_exec_and_report_error(argv, NULL, &gerror) ? 0 : -EIO;
 }
 
 static int refuse(Create *c, const char *error_name, const char *why)

@@ -145,9 +145,11 @@ static void reactivate(const LogicalGroup *group)
 {
         for (size_t i = 0; i < group->n_lvs; i++) {
                 const LogicalLv *lv = &group->lvs[i];
+                /* libblockdev looks into it, wanted or not. */
+                g_autoptr(GError) gerror = NULL;
 
                 if (!lv->hidden && logical_lv_is_active(lv))
-                        (void) bd_lvm_lvactivate(group->name, lv->name, true, NULL, NULL);
+                        (void) bd_lvm_lvactivate(group->name, lv->name, true, NULL, &gerror);
         }
 }
 

@@ -75,8 +75,9 @@ static int open_watch(RaidWatch *w, sd_event *event)
         int r;
 
         w->mdstat_fd = open("/proc/mdstat", O_RDONLY | O_CLOEXEC);
+        /* Not loaded: there is nothing to watch. */
         if (w->mdstat_fd < 0)
-                return -errno;
+                return errno == ENOENT && !w->name ? 0 : -errno;
         r = sd_event_add_io(event, &w->io, w->mdstat_fd, EPOLLPRI, on_mdstat, w);
         if (r >= 0)
                 r = sd_event_add_time(event, &w->timer, CLOCK_MONOTONIC, 0, 0, on_timer, w);
