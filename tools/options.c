@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <pwd.h>
 
+#include "common/bus-dict.h"
 #include "common/size.h"
 #include "tools/options.h"
 #include "tools/suggest.h"
@@ -321,6 +322,41 @@ static int append_value(const Args *a, const Option *o, sd_bus_message *m)
         return -EINVAL;
 }
 
+bool option_is_of_key(const Option *o, const char *key)
+{
+        size_t n = strlen(key);
+
+        return o->key && strncmp(o->key, key, n) == 0 && (o->key[n] == 0 || o->key[n] == '/');
+}
+
+static int append_entry(const Args *a, const Option *o, const char *key, sd_bus_message *m)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', key);
+        if (r >= 0)
+                r = append_value(a, o, m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* The first option that was given of a key with parts: all of that key. *ret is the last one. */
+static int append_parts(const Args *a, const Option *o, sd_bus_message *m, const Option **ret)
+{
+        _cleanup_free_ char *key = strndup(o->key, strcspn(o->key, "/"));
+        int r = key ? 0 : -ENOMEM;
+
+        if (r >= 0)
+                r = bus_dict_open_array(m, key, "a{sv}");
+        for (; r >= 0 && o->name && option_is_of_key(o, key); o++) {
+                if (args_has(a, o->name))
+                        r = append_entry(a, o, strchr(o->key, '/') + 1, m);
+                *ret = o;
+        }
+        return r < 0 ? r : bus_dict_close_array(m);
+}
+
 int args_append(const Args *a, const Option *table, sd_bus_message *m)
 {
         int r = 0;
@@ -328,13 +364,7 @@ int args_append(const Args *a, const Option *table, sd_bus_message *m)
         for (const Option *o = table; r >= 0 && o && o->name; o++) {
                 if (!o->key || !args_has(a, o->name))
                         continue;
-                r = sd_bus_message_open_container(m, 'e', "sv");
-                if (r >= 0)
-                        r = sd_bus_message_append_basic(m, 's', o->key);
-                if (r >= 0)
-                        r = append_value(a, o, m);
-                if (r >= 0)
-                        r = sd_bus_message_close_container(m);
+                r = strchr(o->key, '/') ? append_parts(a, o, m, &o) : append_entry(a, o, o->key, m);
         }
         return r;
 }

@@ -26,7 +26,9 @@ typedef struct Option {
         const char *name;
         const char *value; /* for the help; NULL if the option takes none */
         OptionKind kind;
-        const char *key; /* in the a{sv}; NULL if the command itself makes something of the option */
+        /* In the a{sv}; "raid/level" is the key level in the a{sv} of the key raid, and such stand together
+         * in a table. NULL if the command itself makes something of the option. */
+        const char *key;
         const char *help;
 } Option;
 
@@ -73,6 +75,9 @@ static inline const char *args_get(const Args *a, const char *name)
 
 /* Whether any option of the table was given that becomes a key of an a{sv}. */
 bool args_has_keys(const Args *a, const Option *table);
+
+/* Whether the option says that key of the a{sv}, or a part of it. */
+bool option_is_of_key(const Option *o, const char *key);
 
 /* Appends what was given of the table's options to m, inside an open a{sv}. Negative errno of sd-bus. */
 int args_append(const Args *a, const Option *table, sd_bus_message *m);

@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "common/errors.h"
 #include "tools/call.h"
 #include "tools/follow.h"
 #include "tools/pool-options.h"
+#include "tools/pool-show.h"
 #include "tools/report.h"
-#include "tools/show.h"
 #include "tools/table.h"
 
 static const Option list_options[] = {
         {"state", "STATE", OPTION_STRING, "state", "only pools in this state"},
         {"type", "TYPE", OPTION_STRING, "type", "only pools of this type"},
         {"names", NULL, OPTION_FLAG, NULL, "print names and nothing else"},
-        {0},
-};
-
-static const Option show_options[] = {
-        {"xml", NULL, OPTION_FLAG, NULL, "print libvirt's XML"},
-        {"inactive", NULL, OPTION_FLAG, "inactive", "with --xml: what the next start will use"},
         {0},
 };
 
@@ -108,38 +103,6 @@ static int pool_list(Context *c, const Args *a)
                 r = c->json ? json_print(pools, true) : print_pools(c, pools);
         }
         return r < 0 ? report(c, NULL, r) : STATUS_OK;
-}
-
-static int print_pool(const Context *c, json_object *pool)
-{
-        static const ShowProperty properties[] = {
-                {"Name", SHOW_TEXT},        {"UUID", SHOW_TEXT},          {"Type", SHOW_TEXT},
-                {"State", SHOW_TEXT},       {"Health", SHOW_TEXT},        {"Problems", SHOW_PROBLEMS},
-                {"TargetPath", SHOW_TEXT},  {"SourceFormat", SHOW_TEXT},  {"Autostart", SHOW_BOOL},
-                {"Persistent", SHOW_BOOL},  {"UpdatePending", SHOW_BOOL}, {"Capacity", SHOW_SIZE},
-                {"Allocation", SHOW_SIZE},  {"Available", SHOW_SIZE},     {"VolumeCount", SHOW_TEXT},
-                {"LastRefresh", SHOW_TIME}, {"Operations", SHOW_TEXT},    {"VolumeFormats", SHOW_TEXT},
-                {"ObjectPath", SHOW_TEXT},
-        };
-
-        return c->json ? json_print(pool, true) : show_properties(pool, properties, ELEMENTSOF(properties));
-}
-
-static int pool_show(Context *c, const Args *a)
-{
-        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_json_ json_object *pool = NULL;
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        if (args_has(a, "xml") && c->json)
-                return usage_error("--xml and --json exclude each other");
-        r = find_pool(c, a->operands[0], &path, &error);
-        if (r >= 0 && args_has(a, "xml"))
-                r = print_xml(c, path, POOL_INTERFACE, a, show_options, &error);
-        else if (r >= 0 && (r = read_object(c, path, POOL_INTERFACE, &pool, &error)) >= 0)
-                r = print_pool(c, pool);
-        return r < 0 ? report(c, &error, r) : STATUS_OK;
 }
 
 /* DefinePool's options: the table's, and for 'create' those that make it what it is. */
@@ -242,7 +205,7 @@ static int append_kept(Context *c, const char *path, const Args *a, sd_bus_messa
                 if (r < 0)
                         return r;
                 for (const Option *o = pool_definition_options; o->name; o++)
-                        replaced = replaced || (streq(o->key, key) && args_has(a, o->name));
+                        replaced = replaced || (option_is_of_key(o, key) && args_has(a, o->name));
                 if (replaced) {
                         r = sd_bus_message_skip(reply, "v");
                 } else {
@@ -314,6 +277,7 @@ typedef struct PoolVerb {
         const Option *options;
         bool job;
         bool takes_autostart; /* whether to start by itself is an argument */
+        const char *device;   /* an argument; NULL: it takes none */
 } PoolVerb;
 
 static int run_verb(Context *c, const Args *a, const PoolVerb *verb, const char *pool)
@@ -327,13 +291,21 @@ static int run_verb(Context *c, const Args *a, const PoolVerb *verb, const char 
                 return report(c, NULL, -ENOMEM);
         r = find_pool(c, pool, &path, &error);
         if (r >= 0)
-                r = call_new(c, path, POOL_INTERFACE, verb->member, &error, &m);
+                r = call_new(c, path, verb->device ? POOL_INTERFACE ".Raid" : POOL_INTERFACE, verb->member,
+                             &error, &m);
+        if (r >= 0 && verb->device)
+                r = sd_bus_message_append(m, "s", verb->device);
         if (r >= 0 && verb->takes_autostart)
                 r = sd_bus_message_append(m, "b", !args_has(a, "disable"));
         if (r >= 0)
                 r = call_options(c, m, a, verb->options, verb->job);
         if (r >= 0)
                 r = verb->job ? job_call(c, m, label, &error) : call_send(c, m, &error);
+        if (r < 0 && verb->device && sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_METHOD)) {
+                sd_bus_error_free(&error);
+                (void) sd_bus_error_setf(&error, STORAGE_ERROR_UNSUPPORTED,
+                                         "the pool '%s' has no array beneath it", pool);
+        }
         if (r < 0)
                 return report(c, &error, r);
         confirm(c, "Pool %s %s.", pool, verb->done);
@@ -393,10 +365,34 @@ static int pool_autostart(Context *c, const Args *a)
                          &(PoolVerb){"SetAutostart", "autostart", done, NULL, .takes_autostart = true});
 }
 
+static int pool_add_device(Context *c, const Args *a)
+{
+        return run_verb(c, a,
+                        &(PoolVerb){"AddDevice", "add device to", "has the device", NULL, true,
+                                    .device = a->operands[1]},
+                        a->operands[0]);
+}
+
+static int pool_fail_device(Context *c, const Args *a)
+{
+        return run_verb(c, a,
+                        &(PoolVerb){"FailDevice", "fail device of", "does without the device", NULL, true,
+                                    .device = a->operands[1]},
+                        a->operands[0]);
+}
+
+static int pool_remove_device(Context *c, const Args *a)
+{
+        return run_verb(c, a,
+                        &(PoolVerb){"RemoveDevice", "remove device from", "no longer has the device", NULL,
+                                    true, .device = a->operands[1]},
+                        a->operands[0]);
+}
+
 const Command pool_commands[] = {
         {"pool", "list", "", "list pools", 0, 0, COMMAND_JSON, list_options, NULL, pool_list},
-        {"pool", "show", "POOL", "show what a pool is and how it is", 1, 1, COMMAND_JSON, show_options, NULL,
-         pool_show},
+        {"pool", "show", "POOL", "show what a pool is and how it is", 1, 1, COMMAND_JSON, pool_show_options,
+         NULL, pool_show},
         {"pool", "define", "FILE|NAME", "define a pool from XML, or by options with --type", 1, 1,
          COMMAND_JOB, pool_define_options, pool_definition_options, pool_define},
         {"pool", "create", "FILE|NAME", "define a transient pool and start it", 1, 1, COMMAND_JOB,
@@ -417,5 +413,13 @@ const Command pool_commands[] = {
          NULL, NULL, pool_refresh},
         {"pool", "autostart", "POOL...", "let pools start once a boot by themselves", 1, OPERANDS_MAX, 0,
          autostart_options, NULL, pool_autostart},
+        {"pool", "find-sources", "TYPE", "look for storage that a pool could be made of", 1, 1, COMMAND_JSON,
+         pool_find_options, NULL, pool_find_sources},
+        {"pool", "add-device", "POOL DEVICE", "add a device to the array beneath a pool", 2, 2, COMMAND_JOB,
+         NULL, NULL, pool_add_device},
+        {"pool", "fail-device", "POOL DEVICE", "mark a device of the array as faulty", 2, 2, COMMAND_JOB,
+         NULL, NULL, pool_fail_device},
+        {"pool", "remove-device", "POOL DEVICE", "remove a faulty or spare device", 2, 2, COMMAND_JOB, NULL,
+         NULL, pool_remove_device},
         {0},
 };

@@ -22,6 +22,10 @@ const Option pool_definition_options[] = {
         {"cow", "yes|no", OPTION_YES_NO, "cow", "copy on write, where the filesystem has it"},
         {"volume-allocation", "default|capacity", OPTION_STRING, "volume-allocation",
          "what counts as a volume's allocation"},
+        {"raid-level", "LEVEL", OPTION_STRING, "raid/level", "level of the array beneath, as raid1"},
+        {"raid-dev", "DEVICE", OPTION_STRINGS, "raid/devices", "device of the array; may be repeated"},
+        {"raid-spares", "NUMBER", OPTION_NUMBER, "raid/spares", "how many of the last ones are spares"},
+        {"raid-chunk-size", "SIZE", OPTION_SIZE, "raid/chunk-size", "what goes to one device in a row"},
         {0},
 };
 

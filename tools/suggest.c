@@ -56,6 +56,8 @@ const char *suggest_for_virsh(const char *group, const char *word)
         static const struct {
                 const char *virsh, *ours;
         } words[] = {
+                {"find-storage-pool-sources", "pool find-sources --xml"},
+                {"find-storage-pool-sources-as", "pool find-sources"},
                 {"pool-capabilities", "capabilities --xml"},
                 {"pool-create-as", "pool create"},
                 {"pool-define-as", "pool define"},

@@ -574,3 +574,52 @@ def test_example_lists_and_watches(tool, pool, folder):
             assert process.wait(10) == 0
         finally:
             process.kill()
+
+
+# Pools on devices
+
+RAID = ("--raid-level", "raid1", "--raid-dev", "/dev/no-such-a", "--raid-dev", "/dev/no-such-b")
+
+
+def test_array_by_options(tool, folder):
+    tool.ok("pool", "define", "mirror", "--type", "fs", "--target", f"{folder}/m", *RAID, "--raid-chunk-size", "64K",
+            "--quiet")
+    shown = tool.json("pool", "show", "mirror")
+    assert shown["Definition"]["raid"] == {
+        "level": "raid1", "devices": ["/dev/no-such-a", "/dev/no-such-b"], "chunk-size": 65536}
+    assert shown["Definition"]["source-devices"] == ["/dev/md/mirror"]
+    assert shown["Raid"] == {"Level": "", "SyncAction": "", "Degraded": 0, "SyncProgress": 0.0, "Devices": []}
+    text = tool.ok("pool", "show", "mirror")
+    for line in ("Level: +-", "Sync action: +-", "Sync progress: +0 %", "Degraded: +0", "Devices: +-"):
+        assert re.search(rf"^{line}$", text, re.MULTILINE), line
+    tool.ok("pool", "update", "mirror", *RAID, "--raid-dev", "/dev/no-such-c", "--raid-spares", "1", "--quiet")
+    raid = tool.json("pool", "show", "mirror")["Definition"]["raid"]
+    assert (raid["spares"], len(raid["devices"]), "chunk-size" in raid) == (1, 3, False)
+    tool.ok("pool", "update", "mirror", "--source-format", "xfs", "--quiet")
+    assert tool.json("pool", "show", "mirror")["Definition"]["raid"] == raid
+    assert "level='raid1'" in tool.ok("pool", "show", "mirror", "--xml")
+
+
+def test_array_needs_a_running_pool_that_has_one(tool, pool, folder):
+    tool.ok("pool", "define", "mirror", "--type", "fs", "--target", f"{folder}/m", *RAID, "--quiet")
+    for command in ("add-device", "fail-device", "remove-device"):
+        assert "start it first" in tool.fails(6, "pool", command, "mirror", "/dev/no-such-c")
+        assert "array" in tool.fails(9, "pool", command, pool, "/dev/no-such-c")
+    assert "/dev/no-such-a" in tool.fails(3, "pool", "build", "mirror")
+
+
+def test_pools_without_an_array_show_none(tool, pool):
+    assert not {"Raid", "Disk", "Logical"} & set(tool.json("pool", "show", pool))
+    assert "Devices:" not in tool.ok("pool", "show", pool)
+
+
+def test_find_sources(tool):
+    header = tool.ok("pool", "find-sources", "fs").splitlines()[0].split()
+    assert header == ["DEVICES", "NAME", "FORMAT", "SIZE", "MODEL", "SERIAL", "CONTENTS", "UNSUITABLE"]
+    for source in tool.json("pool", "find-sources", "logical"):
+        assert source["source-devices"] or source["source-name"]
+    assert tool.json("pool", "find-sources", "fs", "--source-dev", "/dev/no-such") == []
+    assert tool.ok("pool", "find-sources", "fs", "--xml").startswith("<sources")
+    assert "dir" in tool.fails(9, "pool", "find-sources", "dir")
+    tool.fails(2, "pool", "find-sources", "fs", "--xml", "--source-dev", "/dev/a")
+    tool.fails(2, "pool", "find-sources")

@@ -18,7 +18,8 @@ __storagectl_options() {
         local common='--help --version --system --user --json --no-legend --no-wait --no-ask-password --quiet'
         local describe='--target --source-host --source-dev --source-path --source-name --source-format
                 --source-protocol-ver --source-initiator --auth-type --auth-username --secret --adapter
-                --mount-option --mode --owner --group --label --cow --volume-allocation'
+                --mount-option --mode --owner --group --label --cow --volume-allocation --raid-level --raid-dev
+                --raid-spares --raid-chunk-size'
         case $1 in
         'pool list') echo "$common --state --type --names" ;;
         'pool show') echo "$common --xml --inactive" ;;
@@ -26,6 +27,7 @@ __storagectl_options() {
                 --transient" ;;
         'pool create') echo "$common $describe --type --uuid --build --overwrite --dry-run" ;;
         'pool update') echo "$common $describe" ;;
+        'pool find-sources') echo "$common --source-host --source-dev --source-name --source-format --xml" ;;
         'pool build') echo "$common --overwrite" ;;
         'pool stop' | 'volume delete') echo "$common --force" ;;
         'pool autostart') echo "$common --disable" ;;
@@ -48,11 +50,12 @@ __storagectl_value() {
         --format | --backing-format) COMPREPLY=($(compgen -W 'raw qcow2 qcow qed vdi vmdk vpc vhdx' -- "$cur")) ;;
         --preallocation) COMPREPLY=($(compgen -W 'off metadata falloc full' -- "$cur")) ;;
         --auth-type) COMPREPLY=($(compgen -W 'chap ceph' -- "$cur")) ;;
+        --raid-level) COMPREPLY=($(compgen -W 'raid0 raid1 raid4 raid5 raid6 raid10' -- "$cur")) ;;
         --cow) COMPREPLY=($(compgen -W 'yes no' -- "$cur")) ;;
         --volume-allocation) COMPREPLY=($(compgen -W 'default capacity' -- "$cur")) ;;
         --owner) COMPREPLY=($(compgen -u -- "$cur")) ;;
         --group) COMPREPLY=($(compgen -g -- "$cur")) ;;
-        --target | --source-dev | --source-path) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
+        --target | --source-dev | --source-path | --raid-dev) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
         --xml)
                 [[ $command == 'volume create' ]] || return 1
                 compopt -o filenames
@@ -68,7 +71,7 @@ __storagectl_value() {
                 ;;
         --uuid | --source-host | --source-name | --source-format | --source-protocol-ver | --source-initiator | \
                 --auth-username | --secret | --adapter | --mount-option | --mode | --label | --prefix | \
-                --allocation | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
+                --raid-spares | --raid-chunk-size | --allocation | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
         *) return 1 ;;
         esac
 }
@@ -86,6 +89,17 @@ __storagectl_operand() {
                 ;;
         'pool show') ((${#operands[@]} > 0)) || __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
         'pool list') ;;
+        'pool find-sources')
+                ((${#operands[@]} > 0)) || COMPREPLY=($(compgen -W 'fs logical disk' -- "$cur"))
+                ;;
+        'pool add-device' | 'pool fail-device' | 'pool remove-device')
+                if ((${#operands[@]} == 0)); then
+                        __storagectl_lines "$cur" < <(__storagectl_names pool list)
+                elif ((${#operands[@]} == 1)); then
+                        compopt -o filenames
+                        COMPREPLY=($(compgen -f -- "$cur"))
+                fi
+                ;;
         'pool '*) __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
         'volume list' | 'volume create')
                 ((${#operands[@]} > 0)) || __storagectl_lines "$cur" < <(__storagectl_names pool list)
@@ -143,7 +157,7 @@ _storagectl() {
         case $command in
         '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
-                autostart' -- "$cur")) ;;
+                autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
         volume) COMPREPLY=($(compgen -W 'list show create delete resize cat' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
