@@ -7,7 +7,7 @@ import pytest
 
 from client import ROOT, refused
 
-TYPES = ("fs", "logical")
+TYPES = ("fs", "logical", "disk")
 KEYS = {"source-devices", "links", "source-name", "source-format", "size", "vendor", "model", "serial", "removable",
         "read-only", "contents", "used-by", "used-by-pool", "unsuitable"}
 
