@@ -253,7 +253,6 @@ static int require_own_devices(BackendContext *ctx, const LogicalGroup *group)
 
 static int remove_group(BackendContext *ctx, const LogicalGroup *group)
 {
-        /* --yes alone asks nothing, and removes no volume that is in use. */
         const BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
         const BDExtraArg *extra[] = {&yes, NULL};
         g_autoptr(GError) gerror = NULL;

@@ -222,7 +222,7 @@ static int make_thin(Create *c)
 
 static int make_thick(Create *c)
 {
-        const BDExtraArg *extra[] = {&tag, &yes, &wipe, NULL};
+        const BDExtraArg *extra[] = {&tag, &wipe, NULL};
         g_autoptr(GError) gerror = NULL;
 
         return bd_lvm_lvcreate(c->group.name, c->def->name, c->capacity, NULL, NULL, extra, &gerror)

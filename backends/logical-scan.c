@@ -17,6 +17,8 @@ struct BackendScan {
         BlockCache *cache;
         BlockWatch *watch;
         LogicalFollow *follow;
+        void (*wake)(void *userdata);
+        void *userdata; /* of wake */
         LogicalGroup last;
         char *vg;
         bool incomplete; /* devices of it were missing at the last look */
@@ -76,6 +78,13 @@ static bool matches(sd_device *device, void *userdata)
                streq_ptr(value, "LVM2_member");
 }
 
+static void on_wake(void *userdata)
+{
+        BackendScan *scan = userdata;
+
+        scan->wake(scan->userdata);
+}
+
 static void on_fuller(void *userdata)
 {
         block_watch_kick(((BackendScan *) userdata)->watch);
@@ -90,7 +99,9 @@ int logical_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, 
         scan->watch = block_watch_free(scan->watch);
         if (!event)
                 return 0;
-        r = block_watch_new(event, matches, wake, userdata, &scan->watch);
+        scan->wake = wake;
+        scan->userdata = userdata;
+        r = block_watch_new(event, matches, on_wake, scan, &scan->watch);
         if (r >= 0)
                 r = logical_follow_new(event, on_fuller, scan, &scan->follow);
         if (r >= 0)

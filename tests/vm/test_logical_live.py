@@ -238,7 +238,7 @@ def test_five_hundred_volumes(service, disks, command, tmp_path):
     command("vgcfgrestore", "--force", "-f", str(backup), "many")
     pool = define(service, [disks[0]], name="many")
     # To activate all of them takes minutes on an emulated processor, so they shall not be.
-    command("vgchange", "--setactivationskip", "y", "many")
+    command("lvchange", "--setactivationskip", "y", "many")
     pool.Start({"wait": 60_000_000})
     daemon_took, lvs_took = [], []
     assert volumes(service, pool) == set(lvs("many"))
