@@ -123,7 +123,18 @@ def test_array_beneath_a_pool(service, disks, define, command):
     service.volume(pool.GetVolume("v")).Delete()
     pool.Stop(PATIENT, timeout=60)
     pool.Delete(PATIENT, timeout=60)
-    assert command("lsblk", "--noheadings", "--output=FSTYPE", disks[0], disks[2]).strip() == ""
+    assert command("wipefs", "--noheadings", disks[0], disks[2]).strip() == ""
+
+
+def test_libvirt_passes_over_what_it_does_not_know(service, define, virsh):
+    """To it this is a pool on a device that is not there while the array does not run."""
+    pool = define("array", raid={"level": "raid1", "devices": [by_id(0), by_id(1)]}, **{"source-format": "btrfs"})
+    xml = pool.GetXML({"inactive": True})
+    assert "level='raid1'" in xml and "type='btrfs'" in xml
+    virsh.define(xml)
+    theirs = virsh("pool-dumpxml", "array")
+    assert "<device path='/dev/md/array'/>" in theirs and "<format type='auto'/>" in theirs
+    assert virsh.run("pool-start", "array").returncode != 0
 
 
 def test_daemon_that_died_finds_its_array_again(service, daemon, disks, define):
