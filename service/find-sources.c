@@ -11,6 +11,7 @@ struct FoundSources {
         bool as_xml;
         bool counted; /* in the manager's n_finding */
         bool over;    /* the job was told */
+        bool answered;
         WorkerProcess *worker;
         sd_bus_error outcome;
         Candidate *candidates;
@@ -104,6 +105,7 @@ static void on_reply(sd_bus_message *reply, const sd_bus_error *error, void *use
                 (void) sd_bus_error_copy(&f->outcome, error);
         else {
                 r = read_candidates(f, reply);
+                f->answered = r >= 0;
                 if (r < 0)
                         (void) error_set_errno(&f->outcome, r, "Cannot read what was found");
         }
@@ -124,7 +126,10 @@ static void on_stuck(WorkerProcess *w, const sd_bus_error *error, void *userdata
 {
         FoundSources *f = userdata;
 
-        finish(f, sd_bus_error_is_set(&f->outcome) ? &f->outcome : error);
+        if (sd_bus_error_is_set(&f->outcome))
+                error = &f->outcome;
+        /* One device does not answer: what it could tell of the others was told. */
+        finish(f, f->answered ? NULL : error);
 }
 
 static void cancel(Job *job)
