@@ -9,6 +9,8 @@ struct BackendScan {
         BlockWatch *watch;
         char *path;    /* as the definition has it */
         char *sysname; /* what it was when it was last there; NULL: never yet */
+        void (*wake)(void *userdata);
+        void *userdata;
 };
 
 int disk_scan_new(BackendContext *ctx, BackendScan **ret)
@@ -163,6 +165,13 @@ static bool matches(sd_device *device, void *userdata)
                strncmp(end - n, scan->sysname, n) == 0;
 }
 
+static void on_change(void *userdata)
+{
+        BackendScan *scan = userdata;
+
+        scan->wake(scan->userdata);
+}
+
 int disk_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, void (*wake)(void *userdata),
                     void *userdata)
 {
@@ -171,7 +180,9 @@ int disk_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, voi
         scan->watch = block_watch_free(scan->watch);
         if (!event)
                 return 0;
-        r = block_watch_new(event, matches, wake, userdata, &scan->watch);
+        scan->wake = wake;
+        scan->userdata = userdata;
+        r = block_watch_new(event, matches, on_change, scan, &scan->watch);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot watch the disk of pool '%s'", ctx->pool->name);
         /* What happened before it began is found now. */

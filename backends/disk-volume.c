@@ -25,11 +25,6 @@ static int check_definition(BackendContext *ctx, const VolumeDef *def)
                                   "Volume '%s' of pool '%s' cannot be encrypted: a partition has no format "
                                   "for that; a guest may encrypt it",
                                   def->name, ctx->pool->name);
-        if (def->allocation_set && def->allocation < def->capacity)
-                return error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
-                                  "Volume '%s' of pool '%s' cannot have less allocated than its capacity: a "
-                                  "partition has all of it",
-                                  def->name, ctx->pool->name);
         return 0;
 }
 
