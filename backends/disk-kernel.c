@@ -140,46 +140,58 @@ static int fail(BackendContext *ctx, const BlockDevice *device, int r, unsigned 
                                device->path);
 }
 
-/* Those that are in the table as they are in the kernel stay, with those that the table needs itself. */
+/* The kernel's partitions must not overlap, as the whole disk does with all others. */
+static bool is_whole(const DiskTable *table, const DiskPartition *p)
+{
+        return p->kind == PARTITION_RESERVED && p->start == 0 && p->end >= table->last;
+}
+
 static int forget_old(BackendContext *ctx, const BlockDevice *device, int fd, const DiskTable *table,
                       const KernelPartition *l, size_t n)
 {
+        int result = 0;
+
         for (size_t i = 0; i < n; i++) {
                 const DiskPartition *p = disk_table_find(table, l[i].number);
                 int r;
 
-                if (p && p->start == l[i].start)
+                if (p && p->start == l[i].start && !is_whole(table, p))
                         continue;
                 r = disk_kernel_forget(fd, l[i].number);
-                if (r < 0 && r != -ENXIO)
-                        return fail(ctx, device, r, l[i].number);
+                if (r < 0 && r != -ENXIO && result == 0)
+                        result = fail(ctx, device, r, l[i].number);
         }
-        return 0;
+        return result;
+}
+
+static int tell(int fd, const DiskTable *table, const DiskPartition *p, const KernelPartition *k)
+{
+        if (!k || k->start != p->start)
+                return disk_kernel_add(fd, p, table->sector_size);
+        if (disk_kernel_agrees(k, p))
+                return 0;
+        return blkpg(fd, BLKPG_RESIZE_PARTITION, p->number, p->start, p->end - p->start);
 }
 
 int disk_kernel_sync(BackendContext *ctx, const BlockDevice *device, int fd, const DiskTable *table)
 {
         _cleanup_free_ KernelPartition *l = NULL;
+        int r, result;
         size_t n;
-        int r;
 
         r = disk_kernel_list(device, &l, &n);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot list the kernel's partitions of %s",
                                        device->path);
-        r = forget_old(ctx, device, fd, table, l, n);
-        for (size_t i = 0; r >= 0 && i < table->n_partitions; i++) {
+        result = forget_old(ctx, device, fd, table, l, n);
+        for (size_t i = 0; i < table->n_partitions; i++) {
                 const DiskPartition *p = &table->partitions[i];
-                const KernelPartition *k = disk_kernel_find(l, n, p->number);
 
                 if (p->kind == PARTITION_RESERVED)
                         continue;
-                if (!k || k->start != p->start)
-                        r = disk_kernel_add(fd, p, table->sector_size);
-                else if (!disk_kernel_agrees(k, p))
-                        r = blkpg(fd, BLKPG_RESIZE_PARTITION, p->number, p->start, p->end - p->start);
-                if (r < 0)
-                        r = fail(ctx, device, r, p->number);
+                r = tell(fd, table, p, disk_kernel_find(l, n, p->number));
+                if (r < 0 && result == 0)
+                        result = fail(ctx, device, r, p->number);
         }
-        return r;
+        return result;
 }

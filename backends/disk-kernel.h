@@ -18,12 +18,17 @@ typedef struct DiskLock {
 
 /* Waits for others some seconds, then Busy. */
 int disk_lock(BackendContext *ctx, const BlockDevice *device, DiskLock *ret);
+/* Waits for nobody. Whether it is locked now. */
+bool disk_lock_now(const BlockDevice *device, DiskLock *ret);
 /*
  * To be called when a descriptor that was open for writing was closed: udev hears of that, and would let the
  * kernel read the whole table anew if the disk were not locked then. Waits (bounded) for it to have seen it.
  */
 void disk_lock_written(DiskLock *lock);
-/* Lets udev go on, and waits until it is done with the disk. */
+/*
+ * Lets udev go on: as soon as possible, as it comes back to a disk that was locked only after a while. May
+ * be called again.
+ */
 void disk_unlock(DiskLock *lock);
 
 /* A partition as the kernel has it. */
@@ -44,7 +49,8 @@ bool disk_kernel_agrees(const KernelPartition *k, const DiskPartition *p);
 int disk_kernel_forget(int fd, unsigned number);
 int disk_kernel_add(int fd, const DiskPartition *p, uint32_t sector_size);
 /*
- * Makes the kernel's partitions those of the table; those of the table itself are left as they are. InUse,
- * naming the partition, if one that has to go or to move is open.
+ * Makes the kernel's partitions those of the table; what the table needs itself stays as it is, unless it is
+ * the whole disk. All that is possible is done; InUse, naming the first partition that is open and so could
+ * not go or be moved.
  */
 int disk_kernel_sync(BackendContext *ctx, const BlockDevice *device, int fd, const DiskTable *table);

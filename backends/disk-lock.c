@@ -88,9 +88,18 @@ void disk_lock_written(DiskLock *lock)
         }
 }
 
+bool disk_lock_now(const BlockDevice *device, DiskLock *ret)
+{
+        _cleanup_close_ int fd = open(device->node, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return false;
+        *ret = (DiskLock){.device = device, .lock_fd = TAKE_FD(fd), .events_fd = -EBADF};
+        return true;
+}
+
 void disk_unlock(DiskLock *lock)
 {
         lock->events_fd = safe_close(lock->events_fd);
         lock->lock_fd = safe_close(lock->lock_fd);
-        block_device_settle(lock->device);
 }

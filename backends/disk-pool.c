@@ -133,6 +133,18 @@ int disk_pool_reload(BackendContext *ctx, DiskPool *pool)
         return 0;
 }
 
+bool disk_pool_is_known(const DiskPool *pool)
+{
+        for (size_t i = 0; i < pool->table.n_partitions; i++) {
+                const DiskPartition *p = &pool->table.partitions[i];
+                const KernelPartition *k = disk_kernel_find(pool->known, pool->n_known, p->number);
+
+                if (p->kind != PARTITION_RESERVED && (!k || !disk_kernel_agrees(k, p)))
+                        return false;
+        }
+        return true;
+}
+
 int disk_pool_begin(BackendContext *ctx, DiskPool *pool)
 {
         int fd = open(pool->device.node, O_RDWR | O_CLOEXEC);
@@ -148,6 +160,7 @@ void disk_pool_end(DiskPool *pool, DiskLock *lock)
 {
         safe_close(pool->file.fd);
         disk_lock_written(lock);
+        disk_unlock(lock);
         pool->file.fd = open(pool->device.node, READ_FLAGS);
 }
 

@@ -108,6 +108,7 @@ int disk_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
         if (r >= 0) {
                 r = resize(&z, &lock);
                 disk_unlock(&lock);
+                block_device_settle(&z.pool.device);
         }
         if (r >= 0)
                 r = disk_pool_read_row(ctx, &z.pool, z.p.number, ret);

@@ -93,6 +93,21 @@ static int add_report(const DiskPool *pool, PoolReport *report)
         return 0;
 }
 
+/*
+ * The kernel has no reader for some tables, or was made to forget partitions by whoever had it read the
+ * table again: it is told of them, if nobody is at work on the disk.
+ */
+static int tell_kernel(BackendContext *ctx, DiskPool *pool)
+{
+        DiskLock lock;
+
+        if (disk_pool_is_known(pool) || !disk_lock_now(&pool->device, &lock))
+                return 0;
+        disk_pool_restore(pool);
+        disk_unlock(&lock);
+        return disk_pool_reload(ctx, pool);
+}
+
 /* What the disk cannot tell now is kept as it was. */
 static int inaccessible(BackendContext *ctx, sd_bus_error *why, PoolReport *ret)
 {
@@ -116,8 +131,12 @@ int disk_scan_refresh(BackendContext *ctx, BackendScan *scan, RefreshSink *sink,
 
         inner.error = &why;
         r = disk_pool_open(&inner, "read the pool", &pool);
-        if (r < 0)
+        if (r >= 0)
+                r = tell_kernel(&inner, &pool);
+        if (r < 0) {
+                disk_pool_done(&pool);
                 return inaccessible(ctx, &why, ret);
+        }
         r = free_and_strdup(&scan->sysname, strrchr(pool.device.node, '/') + 1);
         if (r >= 0)
                 r = add_rows(ctx->pool, scan, &pool, sink);

@@ -149,14 +149,18 @@ static int wipe_edges(Create *c)
 }
 
 /* What the kernel does not take is not there: the entry goes again. */
-static void undo(Create *c, DiskLock *lock)
+static void undo(Create *c)
 {
         BackendContext silent = {0};
+        DiskLock lock;
 
-        if (disk_pool_begin(&silent, &c->pool) < 0)
+        if (disk_lock(&silent, &c->pool.device, &lock) < 0)
                 return;
-        (void) disk_edit_remove(&c->pool.file, c->pool.table.type, c->p.number, NULL);
-        disk_pool_end(&c->pool, lock);
+        if (disk_pool_begin(&silent, &c->pool) >= 0) {
+                (void) disk_edit_remove(&c->pool.file, c->pool.table.type, c->p.number, NULL);
+                disk_pool_end(&c->pool, &lock);
+        }
+        disk_unlock(&lock);
 }
 
 static int create(Create *c, DiskLock *lock)
@@ -179,7 +183,7 @@ static int create(Create *c, DiskLock *lock)
                 if (r >= 0)
                         r = disk_kernel_sync(ctx, &c->pool.device, c->pool.file.fd, &c->pool.table);
                 if (r < 0)
-                        undo(c, lock);
+                        undo(c);
         }
         return r;
 }
@@ -207,6 +211,7 @@ int disk_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation 
                 if (r >= 0)
                         r = create(&c, &lock);
                 disk_unlock(&lock);
+                block_device_settle(&c.pool.device);
         }
         if (r >= 0)
                 r = disk_pool_read_row(ctx, &c.pool, c.p.number, &ret->row);
@@ -276,6 +281,7 @@ int disk_volume_delete(BackendContext *ctx, const char *name, bool force)
         if (r >= 0) {
                 r = delete (ctx, &pool, name, &lock);
                 disk_unlock(&lock);
+                block_device_settle(&pool.device);
         }
         disk_pool_done(&pool);
         return r;

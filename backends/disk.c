@@ -44,9 +44,11 @@ static int make_table(BackendContext *ctx, DiskLock *lock, DiskTableType type)
                 return error_set_errno(ctx->error, errno, "Cannot open the device %s for writing",
                                        device->path);
         r = disk_edit_label(&file, type, ctx->error);
+        if (r >= 0)
+                r = disk_kernel_sync(ctx, device, file.fd, &empty);
         safe_close(file.fd);
         disk_lock_written(lock);
-        return r < 0 ? r : disk_kernel_sync(ctx, device, lock->lock_fd, &empty);
+        return r;
 }
 
 static int disk_build(BackendContext *ctx, const BuildOptions *options, bool *ret_made)
@@ -70,20 +72,9 @@ static int disk_build(BackendContext *ctx, const BuildOptions *options, bool *re
         if (r >= 0)
                 r = make_table(ctx, &lock, type);
         disk_unlock(&lock);
+        block_device_settle(&device);
         *ret_made = r >= 0;
         return r;
-}
-
-static bool is_known(const DiskPool *pool)
-{
-        for (size_t i = 0; i < pool->table.n_partitions; i++) {
-                const DiskPartition *p = &pool->table.partitions[i];
-                const KernelPartition *k = disk_kernel_find(pool->known, pool->n_known, p->number);
-
-                if (p->kind != PARTITION_RESERVED && (!k || !disk_kernel_agrees(k, p)))
-                        return false;
-        }
-        return true;
 }
 
 /* A kernel without a reader for that kind of table is told what is in it. */
@@ -97,11 +88,12 @@ static int disk_start(BackendContext *ctx)
         if (asprintf(&verb, "start pool '%s'", ctx->pool->name) < 0)
                 return error_set_errno(ctx->error, ENOMEM, "Cannot start pool '%s'", ctx->pool->name);
         r = disk_pool_open(ctx, verb, &pool);
-        if (r >= 0 && !is_known(&pool)) {
+        if (r >= 0 && !disk_pool_is_known(&pool)) {
                 r = disk_lock(ctx, &pool.device, &lock);
                 if (r >= 0) {
                         disk_pool_restore(&pool);
                         disk_unlock(&lock);
+                        block_device_settle(&pool.device);
                 }
         }
         disk_pool_done(&pool);
@@ -129,6 +121,7 @@ static int wipe(BackendContext *ctx, DiskPool *pool)
                         disk_pool_restore(pool);
         }
         disk_unlock(&lock);
+        block_device_settle(&pool->device);
         return r;
 }
 

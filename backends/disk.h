@@ -31,9 +31,11 @@ int disk_pool_open_volume(BackendContext *ctx, DiskPool *ret);
 int disk_pool_reload(BackendContext *ctx, DiskPool *pool);
 /* As a DiskFile; fd is not owned. */
 DiskFile disk_pool_file(const BlockDevice *device, int fd);
+/* Whether the kernel has all partitions of the table, as they are there. */
+bool disk_pool_is_known(const DiskPool *pool);
 /*
  * Opens it for writing instead, and for reading again. Only while lock is held: udev hears when the first is
- * closed.
+ * closed; after that the lock is given up.
  */
 int disk_pool_begin(BackendContext *ctx, DiskPool *pool);
 void disk_pool_end(DiskPool *pool, DiskLock *lock);
