@@ -262,7 +262,9 @@ static int reap(BackendContext *ctx, BackendScan *scan, LogicalGroup *group)
         for (size_t i = 0; i < group->n_lvs; i++) {
                 const LogicalLv *lv = &group->lvs[i];
 
-                if (lv->unfinished && logical_remove_unfinished(ctx, lv->name) >= 0)
+                /* What is open cannot go, and lvm would try for seconds. */
+                if (lv->unfinished && !logical_lv_is_open(lv) &&
+                    logical_remove_unfinished(ctx, lv->name) >= 0)
                         any = true;
         }
         if (!any)

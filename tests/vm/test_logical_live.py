@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from client import MIB, iterate_until
+from client import MIB, error_name, iterate_until
+from gi.repository import GLib
 
 TAG = "storaged-unfinished"
 SECOND = 1.0
@@ -46,7 +47,13 @@ def pool(service, disks):
 
 
 def volumes(service, pool):
-    return set(service.volumes(pool))
+    """The names; None while the service is still looking for them."""
+    try:
+        return set(service.volumes(pool))
+    except GLib.Error as error:
+        if not error_name(error).endswith(".Inaccessible"):
+            raise
+        return None
 
 
 def wait(condition, what, timeout=PATIENCE):
@@ -60,12 +67,10 @@ def write(device, mib, at=0):
                     "status=none"], check=True, timeout=60)
 
 
-def worker_of(daemon):
-    """The process that looks after the pool."""
-    found = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()
-             and b"storaged-worker\0pool" in (p / "cmdline").read_bytes()]
-    assert len(found) == 1
-    return found[0]
+def worker_of_pool():
+    """The process that looks after the pool: that of the pool that ships is older."""
+    return int(subprocess.run(["pgrep", "--newest", "--full", "storaged-worker pool"], capture_output=True, text=True,
+                              timeout=60, check=True).stdout)
 
 
 def test_others_changes_are_told(service, pool, command):
@@ -91,19 +96,19 @@ def test_others_changes_are_told(service, pool, command):
     assert volumes(service, pool) == {"off"}
 
 
-def test_a_burst_is_few_refreshes(service, pool, daemon, command, tmp_path):
+def test_a_burst_is_few_refreshes(service, pool, command, tmp_path):
     """A thousand events, and the tools that one look starts counted."""
     trace = tmp_path / "trace"
     with subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=execve", "-s", "64", "-o", trace, "-p",
-                           str(worker_of(daemon))]) as strace:
+                           str(worker_of_pool())]) as strace:
         try:
-            wait(lambda: "TracerPid:\t0" not in Path(f"/proc/{worker_of(daemon)}/status").read_text(), "strace")
+            wait(lambda: "TracerPid:\t0" not in Path(f"/proc/{worker_of_pool()}/status").read_text(), "strace")
             device = Path("/sys/class/block", Path(os.environ["STORAGED_VM_DISKS"].split()[0]).name, "uevent")
             for _ in range(1000):
                 device.write_text("change")
             command("udevadm", "settle")
             command("lvcreate", "-L", "8M", "-n", "last", "vg0")
-            wait(lambda: "last" in volumes(service, pool), "the last one")
+            wait(lambda: "last" in (volumes(service, pool) or ()), "the last one")
         finally:
             strace.send_signal(signal.SIGINT)
             strace.wait(PATIENCE)
@@ -111,12 +116,12 @@ def test_a_burst_is_few_refreshes(service, pool, daemon, command, tmp_path):
     assert 1 <= looks < 60, looks
 
 
-def test_idle_does_not_look(service, pool, daemon, tmp_path):
+def test_idle_does_not_look(pool, tmp_path):
     """What a look itself does is no reason for another."""
     time.sleep(3)
     trace = tmp_path / "trace"
     with subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=execve", "-o", trace, "-p",
-                           str(worker_of(daemon))]) as strace:
+                           str(worker_of_pool())]) as strace:
         pool.Refresh()
         time.sleep(5)
         strace.send_signal(signal.SIGINT)
@@ -131,7 +136,7 @@ def test_thin_pools_are_followed(service, pool, command):
     log = service.log()
     write("/dev/vg0/thin", 16)
     log.wait_for(lambda s: s.member == "PropertiesChanged" and s.path == path
-                 and s.args[1].get("Allocation", 0) >= 16 * MIB - 64, 60, "the volume's allocation")
+                 and s.args[1].get("Allocation", 0) > 15 * MIB, 60, "the volume's allocation")
     wait(lambda: service.proxy(pool.path, "Pool.Logical").get("ThinPools")[0][2] == 16 * MIB, "the pool's")
     assert pool.get("Problems") == []
     command("lvcreate", "-L", "8M", "-n", "origin", "vg0")
@@ -165,17 +170,17 @@ def test_leftovers_go_when_a_worker_begins(service, pool, daemon, command):
 
 
 @pytest.mark.parametrize("delay", [0.1, 0.6, 1.2])
-def test_worker_killed_while_it_makes_a_volume(service, pool, daemon, delay):
+def test_worker_killed_while_it_makes_a_volume(service, pool, delay):
     """Then the volume is whole or not there, and what is left of it goes."""
     pending = pool.start("CreateVolume", "victim", 8 * MIB, {})
     end = time.monotonic() + delay
     wait(lambda: time.monotonic() > end, "the moment")
     if not pending.done:
-        os.killpg(worker_of(daemon), signal.SIGKILL)
+        os.killpg(worker_of_pool(), signal.SIGKILL)
     try:
         pending.wait(60)
         made = True
-    except Exception:
+    except GLib.Error:
         made = False
     wait(lambda: pool.get("State") == "active" and not any(row["lv_tags"] for row in lvs().values()),
          "the leftovers to go", 60)
@@ -225,7 +230,9 @@ def metadata_of_many(text, n):
     assert '"pv0", 0' in one
     more = (one.replace("v0 {", f"v{i} {{", 1).replace('"pv0", 0', f'"pv0", {i}')
             .replace(uuid, f"{uuid[:-4]}{i:04d}") for i in range(1, n))
-    return text[:end] + "".join(more) + text[end:]
+    # To activate all of them takes minutes on an emulated processor, so Start shall not.
+    return (text[:end] + "".join(more) + text[end:]).replace("flags = []\n\t\t\tcreation_time",
+                                                             'flags = ["ACTIVATION_SKIP"]\n\t\t\tcreation_time')
 
 
 def test_five_hundred_volumes(service, disks, command, tmp_path):
@@ -237,8 +244,6 @@ def test_five_hundred_volumes(service, disks, command, tmp_path):
     backup.write_text(metadata_of_many(backup.read_text(), 500))
     command("vgcfgrestore", "--force", "-f", str(backup), "many")
     pool = define(service, [disks[0]], name="many")
-    # To activate all of them takes minutes on an emulated processor, so they shall not be.
-    command("lvchange", "--setactivationskip", "y", "many")
     pool.Start({"wait": 60_000_000})
     daemon_took, lvs_took = [], []
     assert volumes(service, pool) == set(lvs("many"))
