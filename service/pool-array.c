@@ -106,6 +106,12 @@ static int follow(const PoolDef *def, const Change *c, const PoolDetails *seen, 
         return 0;
 }
 
+/* It was changed, whatever became of the look at it. */
+static void refreshed(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        job_finish(op->job, NULL);
+}
+
 static void written(const sd_bus_error *error, void *userdata)
 {
         Job *job = userdata;
@@ -117,6 +123,9 @@ static void written(const sd_bus_error *error, void *userdata)
                 pool_def_free(pool->pending);
                 pool->pending = TAKE_PTR(c->pending);
                 pool_flush(pool);
+                /* What is missing, and what the devices are called, is told by the new definition. */
+                if (pool_worker_call(pool, job, "Refresh", NULL, refreshed, 0, NULL) >= 0)
+                        return;
         }
         job_finish(job, error);
 }
