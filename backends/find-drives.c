@@ -277,6 +277,13 @@ static bool is_removable(sd_device *device)
         return sd_device_get_property_value(device, "ID_BUS", &value) >= 0 && streq(value, "usb");
 }
 
+static bool is_virtio(sd_device *device)
+{
+        sd_device *parent;
+
+        return sd_device_get_parent_with_subsystem_devtype(device, "virtio", NULL, &parent) >= 0;
+}
+
 int drives_find(const Drives *drives, sd_device *device, DriveInfo *ret)
 {
         static const char *const vendor[] = {"ID_VENDOR_ENC", "ID_VENDOR", NULL};
@@ -307,6 +314,9 @@ int drives_find(const Drives *drives, sd_device *device, DriveInfo *ret)
                 r = take_property(device, serial, &info.serial);
         if (r >= 0 && !info.vendor && !info.model)
                 r = take_property(device, plain, &info.serial);
+        /* As UDisks2 calls it. */
+        if (r >= 0 && !info.model && is_virtio(device))
+                r = free_and_strdup(&info.model, "VirtIO Disk");
         if (r < 0) {
                 drive_info_done(&info);
                 return r;
