@@ -83,7 +83,7 @@ static void test_read(void)
         put("sync_completed", "250 / 1000\n");
         put_disk("vdc", "spare,want_replacement\n", "1\n", "254:32\n");
         put_disk("vdb", "in_sync\n", "0\n", "254:16\n");
-        put_disk("vdd1", "faulty,blocked\n", "none\n", NULL);
+        put_disk("vdd1", "faulty,in_sync,blocked\n", "none\n", NULL);
         put_disk("vde", "spare\n", "none\n", "254:64\n");
         s = get();
         assert(streq(s.level, "raid1") && streq(s.action, "recover"));
@@ -93,7 +93,7 @@ static void test_read(void)
         assert(streq(s.disks[0].name, "vdb") && streq(raid_disk_state(&s.disks[0]), "active"));
         assert(streq(s.disks[1].name, "vdc") && streq(raid_disk_state(&s.disks[1]), "rebuilding"));
         assert(streq(s.disks[2].name, "vdd1") && streq(raid_disk_state(&s.disks[2]), "faulty"));
-        assert(s.disks[2].devnum == 0 && s.disks[2].slot == -1);
+        assert(s.disks[2].devnum == 0 && s.disks[2].slot == -1 && !s.disks[2].in_sync);
         assert(streq(s.disks[3].name, "vde") && streq(raid_disk_state(&s.disks[3]), "spare"));
         assert(raid_state_find(&s, makedev(254, 32)) == &s.disks[1]);
         assert(!raid_state_find(&s, makedev(254, 48)));
