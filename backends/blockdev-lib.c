@@ -43,6 +43,23 @@ static const char *error_name(const GError *gerror)
         return STORAGE_ERROR_FAILED;
 }
 
+/* What a tool said in lines, as one. *ret is the caller's. */
+static int join_lines(const char *said, char **ret)
+{
+        _cleanup_free_ char *line = strdup(said);
+        char *end;
+
+        if (!line)
+                return -ENOMEM;
+        for (end = line + strlen(line); end > line && strchr("\n ", end[-1]); end--)
+                end[-1] = 0;
+        for (char *c = line; *c; c++) {
+                if (*c == '\n')
+                        *c = ' ';
+        }
+        return utf8_make_valid(line, strlen(line), ret);
+}
+
 int error_set_blockdev(BackendContext *ctx, GError **gerror, const char *format, ...)
 {
         _cleanup_free_ char *text = NULL, *reason = NULL;
@@ -53,7 +70,7 @@ int error_set_blockdev(BackendContext *ctx, GError **gerror, const char *format,
         va_start(ap, format);
         n = vasprintf(&text, format, ap);
         va_end(ap);
-        r = n < 0 ? -ENOMEM : utf8_make_valid(said, strlen(said), &reason);
+        r = n < 0 ? -ENOMEM : join_lines(said, &reason);
         if (r >= 0)
                 r = error_setf(ctx->error, *gerror ? error_name(*gerror) : STORAGE_ERROR_FAILED, "%s: %s",
                                text, reason);
