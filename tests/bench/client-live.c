@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define APPEAR_PREFIX "appear"
@@ -119,26 +121,84 @@ static bool input_ended(void)
         return poll(&p, 1, PROBE_PAUSE_MSEC) > 0 && read(STDIN_FILENO, &c, 1) <= 0;
 }
 
+/* Until its parent ends it. */
+static void answer_pings(int fd)
+{
+        sd_bus *bus = NULL;
+        const char *name;
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        check(sd_bus_open_system(&bus), "Cannot connect to the bus");
+        check(sd_bus_get_unique_name(bus, &name), "Cannot connect to the bus");
+        if (write(fd, name, strlen(name) + 1) < 0)
+                fail(-errno, NULL, "Cannot tell a name");
+        for (;;) {
+                if (check(sd_bus_process(bus, NULL), "Cannot read from the bus") == 0)
+                        check(sd_bus_wait(bus, UINT64_MAX), "Cannot wait for the bus");
+        }
+}
+
+/* A process that does nothing but answer Ping: as long as it takes, anybody has to wait on this machine now.
+ */
+static pid_t start_idle(char *ret_name, size_t size)
+{
+        int fds[2];
+        ssize_t n;
+        pid_t pid;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                fail(-errno, NULL, "pipe");
+        pid = fork();
+        if (pid < 0)
+                fail(-errno, NULL, "fork");
+        if (pid == 0)
+                answer_pings(fds[1]);
+        (void) close(fds[1]);
+        n = read(fds[0], ret_name, size);
+        (void) close(fds[0]);
+        if (n <= 0 || ret_name[n - 1] != 0)
+                fail(-EIO, NULL, "Cannot start a process to compare with");
+        return pid;
+}
+
+static uint64_t ask(sd_bus *bus, const char *name, const char *path, const char *interface,
+                    const char *method, const char *of, const char *property)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *m = new_call(bus, name, path, interface, method);
+
+        if (property)
+                check(sd_bus_message_append(m, "ss", of, property), "Cannot make a call");
+        return timed_call(bus, m, NULL);
+}
+
 void bench_probe(sd_bus *bus, char *argv[])
 {
-        Times get = {0}, managed = {0};
+        Times get = {0}, managed = {0}, idle = {0};
+        char name[64] = "";
+        pid_t pid = streq_ptr(argv[0], "idle") ? start_idle(name, sizeof name) : 0;
 
         do {
-                _cleanup_bus_message_unref_ sd_bus_message *m = NULL, *objects = NULL;
-
-                m = new_call(bus, STORAGE_NAME, STORAGE_ROOT, "org.freedesktop.DBus.Properties", "Get");
-                check(sd_bus_message_append(m, "ss", STORAGE_NAME ".Manager", "Version"),
-                      "Cannot make a call");
-                times_add(&get, timed_call(bus, m, NULL));
-                objects = new_call(bus, STORAGE_NAME, STORAGE_ROOT, "org.freedesktop.DBus.ObjectManager",
-                                   "GetManagedObjects");
-                times_add(&managed, timed_call(bus, objects, NULL));
+                times_add(&get, ask(bus, STORAGE_NAME, STORAGE_ROOT, "org.freedesktop.DBus.Properties",
+                                    "Get", STORAGE_NAME ".Manager", "Version"));
+                times_add(&managed,
+                          ask(bus, STORAGE_NAME, STORAGE_ROOT, "org.freedesktop.DBus.ObjectManager",
+                              "GetManagedObjects", NULL, NULL));
+                if (pid > 0)
+                        times_add(&idle,
+                                  ask(bus, name, "/", "org.freedesktop.DBus.Peer", "Ping", NULL, NULL));
         } while (!input_ended());
+        if (pid > 0) {
+                (void) kill(pid, SIGKILL);
+                (void) waitpid(pid, NULL, 0);
+        }
         printf("{");
         times_print("get", &get);
         printf(", ");
         times_print("managed", &managed);
+        printf(", ");
+        times_print("idle", &idle);
         printf("}\n");
         times_done(&get);
         times_done(&managed);
+        times_done(&idle);
 }

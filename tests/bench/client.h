@@ -38,5 +38,5 @@ sd_bus_message *new_call(sd_bus *bus, const char *name, const char *path, const 
 void bench_churn(sd_bus *bus, char *argv[]);  /* storaged|libvirt POOL COUNT FORMAT PREFIX */
 void bench_list(sd_bus *bus, char *argv[]);   /* POOL TIMES */
 void bench_appear(sd_bus *bus, char *argv[]); /* VOLUMES FOLDER COUNT */
-void bench_probe(sd_bus *bus, char *argv[]);  /* until the end of standard input */
+void bench_probe(sd_bus *bus, char *argv[]);  /* [idle]; until the end of standard input */
 void bench_worker(char *argv[]);              /* BINARY FOLDER PASSES */

@@ -5,47 +5,20 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import time
 
 import harness
-from world import ROOT, STORAGE, make_empty_files, make_files, rss_kib, run, say, tool
+from lines import median, percentile
+from world import ROOT, STORAGE, make_empty_files, make_files, rss_kib, run, tool
 
 MANAGER = STORAGE + ".Manager"
 POOL = STORAGE + ".Pool"
 
 
-def median(values):
-    return statistics.median(values)
-
-
-def percentile(values, part):
-    values = sorted(values)
-    return values[min(len(values) - 1, int(len(values) * part))]
-
-
 def ms(usec):
     return usec / 1000
-
-
-class Lines:
-    """The results: a line is a number, what it is compared with, and what it should be."""
-
-    def __init__(self):
-        self.all = []
-
-    def add(self, group, what, value, unit, *, against=None, base=None, ratio=None, target=None, at_least=False,
-            note=""):
-        """value is ours; base is what `against` took. target bounds the ratio if there is a base, else the value."""
-        if base and ratio is None:
-            ratio = value / base
-        judged = value if ratio is None else ratio
-        met = None if target is None else judged >= target if at_least else judged <= target
-        self.all.append({"group": group, "what": what, "value": value, "unit": unit, "against": against, "base": base,
-                         "ratio": ratio, "target": target, "at_least": at_least, "met": met, "note": note})
-        say(f"  {what}: {value:.4g} {unit}" + (f", {ratio:.3g} × {against}" if against and ratio is not None else ""))
 
 
 def measure_refresh(world, lines, size):

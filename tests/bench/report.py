@@ -8,8 +8,6 @@ import platform
 import subprocess
 import sys
 
-import harness
-
 
 def number(value):
     if value is None:
@@ -29,8 +27,9 @@ def target(line):
     return f"{sign} {line['target']:g} {unit} {'met' if line['met'] else '**missed**'}"
 
 
-def machine(started, with_libvirt):
-    options = json.loads(subprocess.run(["meson", "introspect", "--buildoptions", harness.build_dir()],
+def about(started, build, libvirt):
+    """Where and when; `libvirt` is its version, or None."""
+    options = json.loads(subprocess.run(["meson", "introspect", "--buildoptions", build],
                                         capture_output=True, text=True, check=False).stdout or "[]")
     chosen = {o["name"]: o["value"] for o in options}
     with open("/proc/cpuinfo", encoding="utf-8") as f:
@@ -39,37 +38,34 @@ def machine(started, with_libvirt):
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.datetime.now(datetime.timezone.utc) - started).total_seconds()),
         "cpu": cpu, "cpus": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()[2],
-        "buildtype": chosen.get("buildtype"), "sanitize": chosen.get("b_sanitize"),
-        "libvirt": subprocess.run(["libvirtd", "--version"], capture_output=True, text=True,
-                                  check=False).stdout.split()[-1] if with_libvirt else None,
+        "buildtype": chosen.get("buildtype"), "sanitize": chosen.get("b_sanitize"), "libvirt": libvirt,
     }
 
 
-def markdown(lines, failed, about):
-    out = [f"{about['cpu']}, {about['cpus']} CPUs, Linux {about['kernel']}, libvirt {about['libvirt'] or 'absent'}, "
-           f"{about['buildtype']} build, {about['started']}, load {about['load']:.1f}. Medians; a ratio is ours "
+def markdown(lines, failed, where):
+    out = [f"{where['cpu']}, {where['cpus']} CPUs, Linux {where['kernel']}, libvirt {where['libvirt'] or 'absent'}, "
+           f"{where['buildtype']} build, {where['started']}, load {where['load']:.1f}. Medians; a ratio is ours "
            "divided by theirs.", "",
            "| What | storaged | Compared with | Theirs | Ratio | Target | |", "|---|--:|---|--:|--:|---|---|"]
     for line in lines:
         theirs = f"{number(line['base'])} {line['unit']}" if line["base"] else ""
         out.append(f"| {line['what']} | {number(line['value'])} {line['unit']} | {line['against'] or ''} | {theirs} | "
                    f"{ratio(line['ratio'])} | {target(line)} | {line['note']} |")
-    if not about["libvirt"]:
+    if not where["libvirt"]:
         out += ["", "libvirt was not there to compare with."]
-    if about["sanitize"] not in (None, "none"):
-        out += ["", f"Built with -Db_sanitize={about['sanitize']}: not the numbers of the product."]
+    if where["sanitize"] not in (None, "none"):
+        out += ["", f"Built with -Db_sanitize={where['sanitize']}: not the numbers of the product."]
     out += [f"\nNot measured: {text}" for text in failed]
     return "\n".join(out) + "\n"
 
 
-def write_report(lines, failed, started, with_libvirt, options):
-    about = machine(started, with_libvirt)
-    text = markdown(lines, failed, about)
+def write_report(lines, failed, where, path):
+    """Prints the table, and writes it to path.md and path.json; `where` is what about() gives."""
+    text = markdown(lines, failed, where)
     sys.stdout.write(text)
-    folder = options.output or harness.build_dir()
-    os.makedirs(folder, exist_ok=True)
-    with open(folder + "/bench.md", "w", encoding="utf-8") as f:
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path + ".md", "w", encoding="utf-8") as f:
         f.write(text)
-    with open(folder + "/bench.json", "w", encoding="utf-8") as f:
-        json.dump({"about": about, "lines": lines, "failed": failed}, f, indent=1)
+    with open(path + ".json", "w", encoding="utf-8") as f:
+        json.dump({"about": where, "lines": lines, "failed": failed}, f, indent=1)
         f.write("\n")

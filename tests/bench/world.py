@@ -24,10 +24,6 @@ LIBVIRT_POLICY = """<busconfig><policy user="root"><allow own="org.libvirt"/>
 POOL_XML = "<pool type='dir'><name>{name}</name><target><path>{folder}</path></target></pool>"
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
 def tool(name):
     return f"{harness.build_dir()}/tests/bench/bench-{name}"
 

@@ -28,7 +28,7 @@ def run_pytest(test):
     """In the child: pytest is imported once, before the fork, as that takes a second here."""
     import pytest
 
-    own = f"vm/{test['file']}"
+    own = f"{test.get('folder', 'vm')}/{test['file']}"
     parts = [name for name in test["only"] if name.startswith(f"{own}::")]
     os.environ["STORAGED_VM_ONLY"] = "\n".join(name for name in test["only"] if name not in parts)
     return int(pytest.main([*(str(TESTS / name) for name in parts or [own]), "--rootdir", str(TESTS),
@@ -38,7 +38,7 @@ def run_pytest(test):
 
 def run_shell_test(test):
     """In the child: 0 is a pass, anything else is not."""
-    os.execv("/bin/bash", ["bash", str(TESTS / "vm" / test["file"])])
+    os.execv("/bin/bash", ["bash", str(TESTS / test.get("folder", "vm") / test["file"])])
 
 
 def start(test, log):
@@ -75,7 +75,7 @@ def wait(child, timeout):
 
 def run_test(test):
     """Runs one file. pytest reports its tests by itself; added here is what it cannot know of."""
-    name = f"vm/{test['file']}"
+    name = f"{test.get('folder', 'vm')}/{test['file']}"
     log_path = OUT / f"{test['file']}.log"
     os.environ[results.FILE] = test["file"]
     before = results.failures()

@@ -33,6 +33,11 @@ class Test:
         return self.path.name
 
     @property
+    def folder(self):
+        """Where it is, below tests/: what measures in the machine is not with the tests."""
+        return str(self.path.resolve().parent.relative_to(FOLDER.parent))
+
+    @property
     def needs(self):
         """What the header asks for, as one line for people."""
         needs = [f"disks {' '.join(self.disks)}"] if self.disks else []
