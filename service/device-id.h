@@ -3,7 +3,8 @@
 
 /*
  * Which device a path means: names below /dev lead to a device number through links, be they of udev or by
- * hand. Looks into /dev alone, which is in memory; never at the device, nor at any other file system.
+ * hand. Looks into /dev alone, which is in memory; never at the device, nor at any other file system, were it
+ * mounted below /dev or linked to from there.
  */
 
 #include <sys/types.h>
