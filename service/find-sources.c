@@ -6,11 +6,12 @@
 #include "service/worker-process.h"
 
 struct FoundSources {
-        Job *job; /* not owned: it owns this */
+        Manager *manager;
+        Job *job; /* not owned: it owns this. NULL: it is gone, and a process that hangs has outlived it */
         PoolType type;
         bool as_xml;
-        bool counted; /* in the manager's n_finding */
-        bool over;    /* the job was told */
+        unsigned *counted; /* in that one of the manager's counts; NULL: in none */
+        bool over;         /* the job was told */
         bool answered;
         WorkerProcess *worker;
         sd_bus_error outcome;
@@ -18,21 +19,30 @@ struct FoundSources {
         size_t n_candidates;
 };
 
-static void uncount(FoundSources *f)
+static void count(FoundSources *f, unsigned *counter)
 {
         if (f->counted)
-                f->job->manager->n_finding--;
-        f->counted = false;
+                (*f->counted)--;
+        f->counted = counter;
+        if (counter)
+                (*counter)++;
 }
 
 static void found_sources_free(void *p)
 {
         FoundSources *f = p;
 
-        worker_process_free(f->worker);
-        uncount(f);
         for (size_t i = 0; i < f->n_candidates; i++)
                 candidate_done(f->candidates + i);
+        f->n_candidates = 0;
+        /* A process that hangs is followed until it is gone, and counted. */
+        if (f->worker && f->over) {
+                f->job = NULL;
+                worker_process_kill(f->worker);
+                return;
+        }
+        worker_process_free(f->worker);
+        count(f, NULL);
         free(f->candidates);
         sd_bus_error_free(&f->outcome);
         free(f);
@@ -75,7 +85,7 @@ static int annotate(Candidate *c, PoolType type, const DeviceClaims *claims, Man
 static int read_candidates(FoundSources *f, sd_bus_message *reply)
 {
         _cleanup_(device_claims_freep) DeviceClaims *claims = NULL;
-        Manager *m = f->job->manager;
+        Manager *m = f->manager;
         Candidate c = {0};
         int r;
 
@@ -117,8 +127,11 @@ static void on_gone(WorkerProcess *w, void *userdata)
         FoundSources *f = userdata;
 
         f->worker = worker_process_free(f->worker);
-        uncount(f);
-        finish(f, sd_bus_error_is_set(&f->outcome) ? &f->outcome : NULL);
+        count(f, NULL);
+        if (!f->job)
+                found_sources_free(f);
+        else
+                finish(f, sd_bus_error_is_set(&f->outcome) ? &f->outcome : NULL);
 }
 
 /* Whoever waits is told now; the process goes when the kernel lets go of it. */
@@ -126,6 +139,7 @@ static void on_stuck(WorkerProcess *w, const sd_bus_error *error, void *userdata
 {
         FoundSources *f = userdata;
 
+        count(f, &f->manager->n_finding_hung);
         if (sd_bus_error_is_set(&f->outcome))
                 error = &f->outcome;
         /* One device does not answer: what it could tell of the others was told. */
@@ -145,7 +159,7 @@ static int start(FoundSources *f, const PoolDef *source, sd_bus_error *error)
         const WorkerHooks hooks = {.stuck = on_stuck, .gone = on_gone, .userdata = f};
         _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
         _cleanup_free_ char *xml = NULL;
-        Manager *manager = f->job->manager;
+        Manager *manager = f->manager;
         int r;
 
         r = pool_source_format_xml(source, &xml);
@@ -173,6 +187,11 @@ static int check(const Manager *m, PoolType type, sd_bus_error *error)
                 return error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
                                   "%u searches for sources are under way already: wait for one to end",
                                   m->n_finding);
+        if (m->n_finding_hung >= FINDING_HUNG_MAX)
+                return error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                  "%u searches for sources hang in devices that do not answer: repair or "
+                                  "remove these",
+                                  m->n_finding_hung);
         return 0;
 }
 
@@ -193,8 +212,8 @@ int find_sources(Manager *m, const PoolDef *source, bool as_xml, uid_t uid, Job 
                 free(f);
                 return r;
         }
-        m->n_finding++;
-        f->counted = true;
+        f->manager = m;
+        count(f, &m->n_finding);
         f->type = source->type;
         f->as_xml = as_xml;
         f->job->data = f;

@@ -11,6 +11,8 @@
 
 /* So many searches at once. */
 #define FINDING_MAX 4U
+/* And so many processes of former ones that the kernel does not let go of. */
+#define FINDING_HUNG_MAX 16U
 
 /*
  * A job that looks for sources of pools of source's type; source may say more about what is wanted and is

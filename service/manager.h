@@ -68,7 +68,7 @@ struct Manager {
         uint64_t last_job;
         TAILQ_HEAD(, DataJob) waiting_to_fill; /* data-job.c: no more than a few move data at once */
         unsigned n_filling;
-        unsigned n_finding; /* find-sources.c: searches under way */
+        unsigned n_finding, n_finding_hung; /* find-sources.c: searches under way; that hang in the kernel */
         struct OverlayTree overlays;
         struct OddTree odd_volumes;
         sd_event_source *announce; /* sends pending changes */

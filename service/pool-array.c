@@ -19,7 +19,8 @@ static const struct {
 
 typedef struct Change {
         ArrayChange change;
-        PoolDef *def, *pending; /* what will be in force; pending may be NULL */
+        PoolDef *def, *pending;             /* what will be in force; pending may be NULL */
+        const PoolDef *of_def, *of_pending; /* what these were made of: compared, never looked into */
         char device[];
 } Change;
 
@@ -106,6 +107,17 @@ static int follow(const PoolDef *def, const Change *c, const PoolDetails *seen, 
         return 0;
 }
 
+static int write_definition(Job *job);
+
+static void finish(Job *job, int r)
+{
+        _cleanup_bus_error_free_ sd_bus_error failed = SD_BUS_ERROR_NULL;
+
+        (void) error_set_errno(&failed, r, "The array was changed, but not the definition of pool '%s'",
+                               job->pool->def->name);
+        job_finish(job, &failed);
+}
+
 /* It was changed, whatever became of the look at it. */
 static void refreshed(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
@@ -117,7 +129,15 @@ static void written(const sd_bus_error *error, void *userdata)
         Job *job = userdata;
         Pool *pool = job->pool;
         Change *c = job->data;
+        int r;
 
+        /* Meanwhile an update, or another change of the array, was written down: that has to follow too. */
+        if (!error && (pool->def != c->of_def || pool->pending != c->of_pending)) {
+                r = write_definition(job);
+                if (r < 0)
+                        finish(job, r);
+                return;
+        }
         if (!error) {
                 pool_set_def(pool, TAKE_PTR(c->def));
                 pool_def_free(pool->pending);
@@ -147,6 +167,10 @@ static int write_definition(Job *job)
         Change *c = job->data;
         int r;
 
+        c->def = pool_def_free(c->def);
+        c->pending = pool_def_free(c->pending);
+        c->of_def = pool->def;
+        c->of_pending = pool->pending;
         r = follow(pool->def, c, &pool->details, &c->def);
         if (r >= 0 && pool->pending)
                 r = follow(pool->pending, c, &pool->details, &c->pending);
@@ -159,7 +183,6 @@ static int write_definition(Job *job)
 
 static void change_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
-        _cleanup_bus_error_free_ sd_bus_error failed = SD_BUS_ERROR_NULL;
         Change *c = op->job->data;
         int r;
 
@@ -168,11 +191,8 @@ static void change_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
                 return;
         }
         r = write_definition(op->job);
-        if (r >= 0)
-                return;
-        (void) error_set_errno(&failed, r, "The array was changed, but not the definition of pool '%s'",
-                               pool->def->name);
-        job_finish(op->job, &failed);
+        if (r < 0)
+                finish(op->job, r);
 }
 
 static int fill_change(Operation *op, sd_bus_message *m)

@@ -277,13 +277,11 @@ static void set_death_error(const WorkerProcess *w, sd_bus_error *error)
                 (void) sd_bus_error_setf(error, STORAGE_ERROR_TIMEOUT,
                                          "Gave up on %s: the storage did not answer in time", w->what);
         else if (w->code == CLD_EXITED)
-                (void) sd_bus_error_setf(error, STORAGE_ERROR_FAILED,
-                                         "Unexpected end of %s: exit status %d; it is started again",
+                (void) sd_bus_error_setf(error, STORAGE_ERROR_FAILED, "Unexpected end of %s: exit status %d",
                                          w->what, w->status);
         else
                 (void) sd_bus_error_setf(error, STORAGE_ERROR_FAILED,
-                                         "Unexpected end of %s: killed by signal %d; it is started again",
-                                         w->what, w->status);
+                                         "Unexpected end of %s: killed by signal %d", w->what, w->status);
 }
 
 static bool is_known(const WorkerProcess *w)
