@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 2x512M
-# hotplug: 1
+# hotplug: 2
 # timeout: 1800
 """Pools on volume groups while others work on them too: what changes, goes missing or is left half made."""
 
@@ -19,7 +19,7 @@ from gi.repository import GLib
 TAG = "storaged-unfinished"
 SECOND = 1.0
 # The times of an emulated processor that others use as well: lvm alone takes a second and more on it.
-PATIENCE = 30
+PATIENCE = 15
 
 
 def lvs(vg="vg0", fields="lv_name,lv_tags,lv_attr,data_percent"):
@@ -97,23 +97,23 @@ def test_others_changes_are_told(service, pool, command):
 
 
 def test_a_burst_is_few_refreshes(service, pool, command, tmp_path):
-    """A thousand events, and the tools that one look starts counted."""
+    """Hundreds of events, which take udev many seconds here, and the looks at the group counted."""
     trace = tmp_path / "trace"
     with subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=execve", "-s", "64", "-o", trace, "-p",
                            str(worker_of_pool())]) as strace:
         try:
             wait(lambda: "TracerPid:\t0" not in Path(f"/proc/{worker_of_pool()}/status").read_text(), "strace")
             device = Path("/sys/class/block", Path(os.environ["STORAGED_VM_DISKS"].split()[0]).name, "uevent")
-            for _ in range(1000):
+            for _ in range(300):
                 device.write_text("change")
-            command("udevadm", "settle")
+            command("udevadm", "settle", "--timeout=200", timeout=210)
             command("lvcreate", "-L", "8M", "-n", "last", "vg0")
             wait(lambda: "last" in (volumes(service, pool) or ()), "the last one")
         finally:
             strace.send_signal(signal.SIGINT)
             strace.wait(PATIENCE)
     looks = trace.read_text().count('"fullreport"')
-    assert 1 <= looks < 60, looks
+    assert 1 <= looks < 60, f"{looks} looks"
 
 
 def test_idle_does_not_look(pool, tmp_path):
@@ -142,15 +142,16 @@ def test_thin_pools_are_followed(service, pool, command):
     command("lvcreate", "-L", "8M", "-n", "origin", "vg0")
     command("lvcreate", "-s", "-L", "4M", "-n", "snap", "vg0/origin")
     wait(lambda: "snap" in volumes(service, pool), "the snapshot")
-    write("/dev/vg0/origin", 3)
+    # Seven eighths of its room: of those 4 MiB each chunk takes a little more than its size.
+    command("dd", "if=/dev/urandom", "of=/dev/vg0/origin", "bs=512k", "count=7", "oflag=direct")
     write("/dev/vg0/thin", 40, at=16)
-    wait(lambda: any("'snap'" in text for _, text in pool.get("Problems")), "the snapshot's problem", 90)
-    wait(lambda: any("'tp'" in text for _, text in pool.get("Problems")), "the thin pool's problem", 90)
+    wait(lambda: any("'snap'" in text for _, text in pool.get("Problems")), "the snapshot's problem")
+    wait(lambda: any("'tp'" in text for _, text in pool.get("Problems")), "the thin pool's problem")
     assert {code for code, _ in pool.get("Problems")} == {"low-space"}
 
 
 def wait_problems(pool, n):
-    wait(lambda: len(pool.get("Problems")) == n, f"{n} problems", 90)
+    wait(lambda: len(pool.get("Problems")) == n, f"{n} problems")
     return pool.get("Problems")
 
 
@@ -183,8 +184,8 @@ def test_worker_killed_while_it_makes_a_volume(service, pool, delay):
     except GLib.Error:
         made = False
     wait(lambda: pool.get("State") == "active" and not any(row["lv_tags"] for row in lvs().values()),
-         "the leftovers to go", 60)
-    wait(lambda: volumes(service, pool) == set(lvs()), "the volumes", 60)
+         "the leftovers to go")
+    wait(lambda: volumes(service, pool) == set(lvs()), "the volumes")
     assert not made or "victim" in lvs()
     pool.CreateVolume("next", 8 * MIB, {"wait": 60_000_000})
     assert "next" in volumes(service, pool)
@@ -211,10 +212,10 @@ def test_a_disk_goes_and_comes_back(service, disks, monitor, command):
 
 
 def test_all_disks_gone(service, monitor, command):
-    hot = monitor.plug_disk("hot", 256 << 20)
+    hot = monitor.plug_disk("lone", 256 << 20, 1)
     pool = define(service, [hot], name="hotvg", build=True, start=True)
     pool.CreateVolume("disk", 8 * MIB, {"wait": 60_000_000})
-    monitor.unplug_disk("hot")
+    monitor.unplug_disk("lone")
     pool.wait_for("Health", "inaccessible", PATIENCE)
     assert volumes(service, pool) == {"disk"} and "hotvg" in pool.get("Problems")[0][1]
     command("dmsetup", "remove", "--retry", "hotvg-disk")
