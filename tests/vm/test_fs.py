@@ -18,7 +18,7 @@ from client import MIB, iterate, refused
 MAKEABLE = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "udf", "ocfs2", "gfs2"]
 # What the refusal names.
 NOT_MADE_HERE = {"hfs+": "mkfs.hfsplus", "ufs": "mkfs.ufs", "gfs": "mkfs.gfs", "vmfs": "vmfs", "iso9660": "iso9660"}
-# A second, on an emulated processor that others may share: udev alone takes half of it there.
+# How long other calls are measured after a disk is gone, in seconds.
 WATCHED_FOR = 4.0
 # What other calls take while a disk goes away, on a busy emulated processor: usually, and at most. Whoever waited for
 # the disk would wait for longer.
