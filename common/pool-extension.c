@@ -100,13 +100,41 @@ static int read_instruction(const char *text, PoolDef *def, sd_bus_error *error)
         return xml_error(root, error, "unknown element <%.64s>", (const char *) root->name);
 }
 
+static bool is_ours(const xmlNode *node)
+{
+        return node->type == XML_PI_NODE && streq((const char *) node->name, INSTRUCTION);
+}
+
+/* What is said elsewhere would be passed over in silence. The reader has capped the depth. */
+static int check_places(const xmlNode *first, const xmlNode *pool, sd_bus_error *error)
+{
+        for (const xmlNode *c = first; c; c = c->next) {
+                int r = 0;
+
+                if (is_ours(c) && c->parent != pool)
+                        return def_error(error, STORAGE_ERROR_INVALID_XML, -EINVAL,
+                                         "line %ld: <?" INSTRUCTION
+                                         "?> belongs into <pool>, beside its elements",
+                                         xmlGetLineNo(c));
+                if (c->type == XML_ELEMENT_NODE)
+                        r = check_places(c->children, pool, error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int pool_extensions_read(xmlNode *pool, PoolDef *def, sd_bus_error *error)
 {
+        int r;
+
+        r = check_places(pool->doc->children, pool, error);
+        if (r < 0)
+                return r;
         for (const xmlNode *c = pool->children; c; c = c->next) {
                 _cleanup_bus_error_free_ sd_bus_error inner = SD_BUS_ERROR_NULL;
-                int r;
 
-                if (c->type != XML_PI_NODE || !streq((const char *) c->name, INSTRUCTION))
+                if (!is_ours(c))
                         continue;
                 r = read_instruction(strempty((const char *) c->content), def, &inner);
                 /* Lines are counted from the instruction on. */

@@ -249,6 +249,16 @@ static int new_update_call(Context *c, const char *path, const Args *a, sd_bus_e
         return r < 0 ? r : call_options(c, *ret, a, NULL, false);
 }
 
+/* Some of an array's options, but not its level: the rest of the array would be forgotten. */
+static bool is_half_an_array(const Args *a)
+{
+        bool given = false;
+
+        for (const Option *o = pool_definition_options; o->name; o++)
+                given = given || (option_is_of_key(o, "raid") && args_has(a, o->name));
+        return given && !args_has(a, "raid-level");
+}
+
 static int pool_update(Context *c, const Args *a)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -259,6 +269,8 @@ static int pool_update(Context *c, const Args *a)
 
         if (options == (a->n_operands > 1))
                 return usage_error("give either a file with XML or options that say what shall change");
+        if (is_half_an_array(a))
+                return usage_error("an array is described as a whole: give --raid-level and --raid-dev too");
         r = find_pool(c, a->operands[0], &path, &error);
         if (r >= 0)
                 r = new_update_call(c, path, a, &error, &m);

@@ -52,6 +52,8 @@ def test_a_link_in_a_circle_is_no_device(service, names):
 @pytest.fixture
 def hung(world):
     """A mounted file system whose server never answers."""
+    if not os.path.exists("/dev/fuse"):
+        pytest.skip("no file systems in user space here")
     folder = world.folder()
     server = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={server},rootmode=40000,user_id=0,group_id=0,allow_other"

@@ -37,6 +37,7 @@ import pytest
     (["pool", "create", "x", "--type", "dir", "--autostart"], "unknown option '--autostart'"),
     (["pool", "update", "x"], "give either a file with XML or options"),
     (["pool", "update", "x", "f.xml", "--mode", "0700"], "give either a file with XML or options"),
+    (["pool", "update", "x", "--raid-spares", "1"], "an array is described as a whole"),
     (["volume", "show", "p"], "give a pool and the name of a volume in it"),
     (["volume", "show", "/x/y", "z"], "one operand too many: 'z'"),
     (["volume", "create", "p"], "give the pool, the name of the new volume and its size"),
