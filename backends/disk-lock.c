@@ -11,23 +11,31 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 
 #include "backends/disk-kernel.h"
 
 #define LOCK_USEC (10 * USEC_PER_SEC)
 #define LOCK_STEP_USEC (10 * USEC_PER_MSEC)
-/* An event comes at once, or never: udev does not watch a disk while it looks at it. */
-#define EVENT_USEC (1 * USEC_PER_SEC)
+/* An event comes at once where udev is not kept from it. */
+#define EVENT_USEC (10 * USEC_PER_SEC)
 #define KERNEL_GROUP 1U
 #define EVENT_MAX 8192U
 
-/* What the kernel broadcasts when udev, having heard of the closing, triggers a "change" event. */
-static int open_events(void)
+/*
+ * What the kernel broadcasts when udev, having heard of the closing, triggers a "change" event. Nothing if
+ * udev does not watch the disk.
+ */
+static int open_events(const BlockDevice *device)
 {
         struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = KERNEL_GROUP};
+        char watch[64];
         int fd;
 
-        if (access("/run/udev/control", F_OK) < 0)
+        (void) snprintf(watch, sizeof(watch), "/run/udev/watch/b%u:%u", major(device->devnum),
+                        minor(device->devnum));
+        if (access("/run/udev/control", F_OK) < 0 ||
+            faccessat(AT_FDCWD, watch, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
                 return -EBADF;
         fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
         if (fd >= 0 && bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
@@ -53,7 +61,7 @@ int disk_lock(BackendContext *ctx, const BlockDevice *device, DiskLock *ret)
                                           device->path);
                 (void) usleep(LOCK_STEP_USEC);
         }
-        *ret = (DiskLock){.device = device, .lock_fd = TAKE_FD(fd), .events_fd = open_events()};
+        *ret = (DiskLock){.device = device, .lock_fd = TAKE_FD(fd), .events_fd = open_events(device)};
         return 0;
 }
 
