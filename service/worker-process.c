@@ -105,7 +105,10 @@ static int connect_worker(WorkerProcess *w, int fd)
                 (void) close(fd);
                 return r;
         }
-        r = sd_bus_negotiate_fds(w->bus, true);
+        /* One that hangs is not waited for at the service's end, as flushing would. */
+        r = sd_bus_set_close_on_exit(w->bus, false);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(w->bus, true);
         if (r >= 0)
                 r = sd_bus_set_anonymous(w->bus, true);
         if (r >= 0)

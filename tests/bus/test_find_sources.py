@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Searches for sources: who may look with what, and how the answer comes. What is found is for the test machine."""
 
+import os
+import signal
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from client import ROOT, refused
+from harness import process_exists, wait_until
 
 TYPES = ("fs", "logical", "disk")
 KEYS = {"source-devices", "links", "source-name", "source-format", "size", "vendor", "model", "serial", "removable",
@@ -62,3 +65,44 @@ def test_many_at_once_are_limited_and_end(service):
     assert all(service.wait_job(path)["State"] == "succeeded" for path in jobs)
     assert service.manager.FindPoolSources("fs", {})[1] == "/"
     assert not [p for p, i in service.objects(ROOT).items() if "/job/" in p and p not in jobs]
+
+
+@pytest.fixture
+def stopped(world, daemon, service):
+    """A search that does not go on: its job, and its process."""
+    caller = world.client(daemon)
+    pending = caller.manager.start("FindPoolSources", "fs", {}, {"wait": 0})
+    (worker,) = wait_until(lambda: list(daemon.workers("pool")), what="the search")
+    os.kill(worker, signal.SIGSTOP)
+    path = pending.wait()[1]
+    if service.job(path).get("State") != "running":
+        pytest.skip("it was over too soon")
+    return caller, path, worker
+
+
+def test_search_that_is_killed(service, stopped):
+    _caller, path, worker = stopped
+    os.kill(worker, signal.SIGKILL)
+    job = service.wait_job(path)
+    assert (job["State"], job["Result"]) == ("failed", {}) and "killed by signal 9" in job["ErrorMessage"]
+
+
+def test_search_that_is_cancelled(service, stopped):
+    _caller, path, worker = stopped
+    service.job(path).Cancel()
+    job = service.wait_job(path)
+    assert (job["State"], job["Result"]) == ("cancelled", {})
+    wait_until(lambda: not process_exists(worker), what="its end")
+
+
+def test_search_whose_caller_leaves(service, stopped):
+    caller, path, worker = stopped
+    caller.connection.close_sync(None)
+    os.kill(worker, signal.SIGCONT)
+    assert service.wait_job(path)["State"] == "succeeded"
+
+
+def test_end_of_the_service_in_a_search(daemon, stopped):
+    _caller, _path, worker = stopped
+    daemon.stop()
+    wait_until(lambda: not process_exists(worker), what="its end")
