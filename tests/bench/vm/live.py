@@ -132,8 +132,9 @@ def report_probe(lines, state, times):
                f"process: p50 {percentile(idle, 0.5) / 1000:.2f}, longest {max(idle) / 1000:.1f} ms"
         lines.add("other clients", f"{what}, {state}: p99", percentile(usec, 0.99) / 1000, "ms",
                   against="an idle process's answer", base=percentile(idle, 0.99) / 1000, note=note)
-        lines.add("other clients", f"{what}, {state}: p50 beyond an idle process's",
-                  max(0, median(usec) - median(idle)) / 1000, "ms", target=PROMPT)
+    # The same work as the idle process has; GetManagedObjects has more of it.
+    lines.add("other clients", f"Get of Version, {state}: p50 beyond an idle process's",
+              max(0, median(times["get"]) - median(idle)) / 1000, "ms", target=PROMPT)
 
 
 def for_a_while(lab, step):
