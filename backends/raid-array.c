@@ -39,6 +39,14 @@ static bool is_md(const char *name)
                access(path, F_OK) >= 0;
 }
 
+static bool has_device(dev_t devnum)
+{
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(devnum), minor(devnum));
+        return access(path, F_OK) >= 0;
+}
+
 int raid_find_holder(dev_t devnum, char **ret)
 {
         _cleanup_free_ char *folder = NULL;
@@ -76,6 +84,9 @@ static int look_at_path(BackendContext *ctx, RaidArray *array)
                         return 0;
                 return error_set_errno(ctx->error, errno, "Cannot look at %s", array->path);
         }
+        /* An array has just been stopped: the kernel has forgotten it, udev is still taking its links away. */
+        if (S_ISBLK(st.st_mode) && !has_device(st.st_rdev))
+                return 0;
         node = realpath(array->path, NULL);
         name = node && startswith(node, "/dev/") ? strdup(node + strlen("/dev/")) : NULL;
         if (!name || strchr(name, '/') || !S_ISBLK(st.st_mode) || !is_md(name))
