@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The guest's side of tests/bench/run-vm: runs the measures, and writes after each what there is until then."""
+"""The guest's side of tests/bench/run-vm: runs the measures."""
 
 import json
 import os
@@ -36,44 +36,52 @@ def late(_number, _frame):
     raise TimeoutError(f"it took more than {LIMIT} s")
 
 
-def write(lines, failed, about):
-    new = OUT / "bench.new"
-    new.write_text(json.dumps({"lines": lines.all, "failed": failed, "about": about}))
-    new.rename(OUT / "bench.json")
+class KeptLines(Lines):
+    """Lines that are on the host as soon as they are there, with what could not be measured."""
+
+    def __init__(self):
+        super().__init__()
+        self.failed = []
+        version = subprocess.run(["libvirtd", "--version"], capture_output=True, text=True, check=True).stdout
+        self.about = {"kernel": platform.release(), "cpus": os.cpu_count(), "libvirt": version.split()[-1]}
+
+    def add(self, *args, **more):
+        super().add(*args, **more)
+        self.write()
+
+    def write(self):
+        new = OUT / "bench.new"
+        new.write_text(json.dumps({"lines": self.all, "failed": self.failed, "about": self.about}))
+        new.rename(OUT / "bench.json")
 
 
 def measure(lab, name, lines):
-    """Why it failed, or None. What it measured until then is kept."""
+    """What it measured until it failed, if it does, is kept."""
     say(f"{name}…")
     begin = time.monotonic()
+    outcome, detail = "passed", ""
     signal.alarm(LIMIT)
     try:
         lab.clean()
         MEASURES[name](lab, lines)
-        outcome, detail = "passed", ""
     except Exception as error:  # a measure that fails must not take the others with it
         outcome, detail = "failed", f"{traceback.format_exc()}\n{lab.daemon.log()[-2000:]}"
-        failed = f"{name}: {error}"
+        lines.failed.append(f"{name}: {error}")
     finally:
         signal.alarm(0)
+    lines.write()
     results.write(name, outcome, time.monotonic() - begin, detail)
-    return failed if outcome == "failed" else None
 
 
 def main():
     options = json.loads((OUT / "bench-options.json").read_text())
-    size = laboratory.QUICK if options["quick"] else laboratory.Size()
     signal.signal(signal.SIGALRM, late)
-    version = subprocess.run(["libvirtd", "--version"], capture_output=True, text=True, check=False).stdout.split()[-1]
-    about = {"kernel": platform.release(), "cpus": os.cpu_count(), "libvirt": version}
-    lines, failed = Lines(), []
+    lines = KeptLines()
     with libvirt.running() as virsh:
-        lab = laboratory.Lab(size, virsh)
+        lab = laboratory.Lab(laboratory.QUICK if options["quick"] else laboratory.Size(), virsh)
         for name in MEASURES:
             if name in options["only"]:
-                why = measure(lab, name, lines)
-                failed += [why] if why else []
-                write(lines, failed, about)
+                measure(lab, name, lines)
 
 
 if __name__ == "__main__":
