@@ -72,6 +72,24 @@ static int read_table(BackendContext *ctx, DiskPool *pool, const char *verb)
                           verb, pool->device.path, found, wanted);
 }
 
+/* Device-mapper devices have none: theirs are other device-mapper devices. */
+int disk_require_partitions(BackendContext *ctx, const BlockDevice *device)
+{
+        _cleanup_fclose_ FILE *f = NULL;
+        char path[64];
+        int range;
+
+        (void) snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/ext_range", major(device->devnum),
+                        minor(device->devnum));
+        f = fopen(path, "re");
+        if (!f || fscanf(f, "%i", &range) != 1 || range > 1)
+                return 0;
+        return error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
+                          "%s cannot be the disk of pool '%s': the kernel makes no partitions on devices of "
+                          "its kind; make it a pool of type logical or fs",
+                          device->path, ctx->pool->name);
+}
+
 int disk_pool_open(BackendContext *ctx, const char *verb, DiskPool *ret)
 {
         DiskPool pool = {.file.fd = -EBADF};
@@ -80,8 +98,10 @@ int disk_pool_open(BackendContext *ctx, const char *verb, DiskPool *ret)
         r = block_device_find(ctx, ctx->pool->source.devices[0].path, &pool.device);
         if (r < 0)
                 return r;
-        pool.file = disk_pool_file(&pool.device, open(pool.device.node, READ_FLAGS));
-        if (pool.file.fd < 0)
+        r = disk_require_partitions(ctx, &pool.device);
+        if (r >= 0)
+                pool.file = disk_pool_file(&pool.device, open(pool.device.node, READ_FLAGS));
+        if (r >= 0 && pool.file.fd < 0)
                 r = error_set_errno(ctx->error, errno, "Cannot %s: cannot open %s", verb, pool.device.path);
         if (r >= 0)
                 r = read_table(ctx, &pool, verb);

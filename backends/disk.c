@@ -62,6 +62,8 @@ static int disk_build(BackendContext *ctx, const BuildOptions *options, bool *re
         if (r >= 0)
                 r = block_device_find(ctx, ctx->pool->source.devices[0].path, &device);
         if (r >= 0)
+                r = disk_require_partitions(ctx, &device);
+        if (r >= 0)
                 r = block_device_require_writable(ctx, &device, options->overwrite);
         if (r >= 0)
                 r = disk_lock(ctx, &device, &lock);

@@ -31,6 +31,8 @@ int disk_pool_open_volume(BackendContext *ctx, DiskPool *ret);
 int disk_pool_reload(BackendContext *ctx, DiskPool *pool);
 /* As a DiskFile; fd is not owned. */
 DiskFile disk_pool_file(const BlockDevice *device, int fd);
+/* Unsupported, if the device cannot have partitions. */
+int disk_require_partitions(BackendContext *ctx, const BlockDevice *device);
 /* Whether the kernel has all partitions of the table, as they are there. */
 bool disk_pool_is_known(const DiskPool *pool);
 /*

@@ -44,13 +44,10 @@ def parted(disk):
     """(label, {number: (start, end)}) as parted reads them from the disk itself.
 
     It opens a disk for writing even to read it, whereupon udev has the kernel drop all partitions and read them
-    again; so it is not let.
+    again, unless it finds the disk locked.
     """
-    run("blockdev", "--setro", disk)
-    try:
-        lines = run("parted", "--script", "--machine", disk, "unit", "B", "print").splitlines()
-    finally:
-        run("blockdev", "--setrw", disk)
+    lines = run("flock", disk, "sh", "-c", 'parted --script --machine "$0" unit B print; sleep 0.5',
+                disk).splitlines()
     rows = [line.rstrip(";").split(":") for line in lines[2:]]
     label = lines[1].split(":")[5]
     return "dos" if label == "msdos" else label, {int(r[0]): (int(r[1][:-1]), int(r[2][:-1]) + 1) for r in rows}
@@ -128,7 +125,7 @@ def mounted(node):
 
 
 def blank(disk):
-    return subprocess.run(["blkid", "-p", disk], capture_output=True, timeout=60, check=False).returncode == 2
+    return run("wipefs", "--no-act", disk) == ""
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -446,6 +443,19 @@ def test_reading_causes_no_events(service, disks):
         assert not events, events
         pool.Stop()
         pool.Undefine()
+
+
+def test_kernel_is_told_again(service, disks):
+    """No kernel reads pc98 tables: whoever makes it read this one again makes it forget all partitions."""
+    disk = disks[0]
+    pool = built(service, disk, "pc98")
+    create(service, pool, name_of(disk, 1))
+    before = kernel(disk)
+    assert set(before) == {1}
+    run("blockdev", "--rereadpt", disk)
+    wait_until(lambda: kernel(disk) == before, "the kernel to be told")
+    volume = service.volume(pool.GetVolume(name_of(disk, 1)))
+    wait_until(lambda: volume.get("Problem") == "", "the problem to be gone")
 
 
 def test_table_rewritten_outside(service, disks):
