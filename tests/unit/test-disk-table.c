@@ -155,27 +155,34 @@ static void test_logical(void)
 /* What is in a partition is not touched by changes beside it, up to the last byte. */
 static void test_neighbours(void)
 {
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(disk_table_done) DiskTable t = {0};
         DiskFile disk = make_disk(64 * MIB);
-        static char data[512], got[512];
+        static char data[8192], got[8192];
         unsigned number;
 
         memset(data, 0xa5, sizeof(data));
         make_label(&disk, TABLE_DOS, &t);
         assert(create(&disk, &t, PARTITION_EXTENDED, 60 * MIB, "extended", &number) == 0);
+        /* The record that leads to the next one is in the one sector between them, in a page with both. */
         for (unsigned i = 0; i < 4; i++) {
-                const DiskPartition *p;
+                DiskPartition p = {.number = 5 + i, .kind = PARTITION_LOGICAL, .format = "linux"};
 
-                assert(create(&disk, &t, PARTITION_LOGICAL, 5 * MIB, "linux", &number) == 0);
-                p = disk_table_find(&t, number);
-                assert(pwrite(disk.fd, data, 512, (off_t) p->start) == 512);
-                assert(pwrite(disk.fd, data, 512, (off_t) p->end - 512) == 512);
+                p.start = 3 * MIB + i * (5 * MIB + 512);
+                p.end = p.start + 5 * MIB;
+                assert(check(disk_edit_add(&disk, TABLE_DOS, &p, &error), &error) == 0);
+                assert(pwrite(disk.fd, data, sizeof(data), (off_t) p.start) == sizeof(data));
+                assert(pwrite(disk.fd, data, sizeof(data), (off_t) (p.end - sizeof(data))) == sizeof(data));
         }
+        disk_table_done(&t);
+        assert(disk_table_read(&disk, &t) == 0);
         for (unsigned i = 5; i < 9; i++) {
                 const DiskPartition *p = disk_table_find(&t, i);
 
-                assert(pread(disk.fd, got, 512, (off_t) p->start) == 512 && memcmp(data, got, 512) == 0);
-                assert(pread(disk.fd, got, 512, (off_t) p->end - 512) == 512 && memcmp(data, got, 512) == 0);
+                assert(pread(disk.fd, got, sizeof(got), (off_t) p->start) == sizeof(got));
+                assert(memcmp(data, got, sizeof(got)) == 0);
+                assert(pread(disk.fd, got, sizeof(got), (off_t) (p->end - sizeof(got))) == sizeof(got));
+                assert(memcmp(data, got, sizeof(got)) == 0);
         }
         close(disk.fd);
 }

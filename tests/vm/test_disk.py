@@ -490,9 +490,9 @@ def test_disk_is_pulled(service, monitor):
 
 
 def test_many(service, disks):
-    """As many as a gpt has room for, each seen by the kernel."""
+    """One after the other, each seen by the kernel."""
     disk = disks[0]
     pool = built(service, disk)
-    for number in range(1, 31):
+    for number in range(1, 13):
         create(service, pool, name_of(disk, number), MIB)
-    check_same(service, pool, disk, range(1, 31))
+    check_same(service, pool, disk, range(1, 13))
