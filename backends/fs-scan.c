@@ -13,6 +13,8 @@ typedef struct FsScan {
         BlockWatch *watch;
         char *device; /* as the definition names it */
         dev_t devnum; /* what that led to when it was last seen; 0: never yet */
+        void (*wake)(void *userdata);
+        void *userdata;
 } FsScan;
 
 static FsScan *fs_scan(BackendScan *scan)
@@ -78,6 +80,13 @@ static bool is_ours(sd_device *device, void *userdata)
         return false;
 }
 
+static void on_device(void *userdata)
+{
+        FsScan *s = userdata;
+
+        s->wake(s->userdata);
+}
+
 int fs_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, void (*wake)(void *userdata),
                   void *userdata)
 {
@@ -89,7 +98,9 @@ int fs_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, void 
         if (r < 0 || !event)
                 return r;
         find_device(s);
-        r = block_watch_new(event, is_ours, wake, userdata, &s->watch);
+        s->wake = wake;
+        s->userdata = userdata;
+        r = block_watch_new(event, is_ours, on_device, s, &s->watch);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot watch the device %s", s->device);
         return 0;
