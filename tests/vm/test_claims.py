@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 5x64M
 # hotplug: 1
-# timeout: 600
+# timeout: 1200
 """What the service knows of pools' devices: who claims which, by whatever name, and when to try again."""
 
 import os

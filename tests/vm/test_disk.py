@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 2x300M
 # hotplug: 1
-# timeout: 1500
+# timeout: 3000
 """Pools on partitioned disks: what the service makes and shows, parted, sfdisk and the kernel read the same."""
 
 import contextlib

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 6x64M
 # hotplug: 1
-# timeout: 900
+# timeout: 1800
 """What could be the source of a pool is found, with what it is, what is on it, who has it, and why it would not do."""
 
 import os

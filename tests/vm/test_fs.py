@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 2x512M
 # hotplug: 1
-# timeout: 900
+# timeout: 1800
 """Pools of type fs on real disks: every file system that this machine can make, over the bus."""
 
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 3x512M
-# timeout: 1800
+# timeout: 3000
 """Pools on volume groups: what the service makes and shows, LVM's own tools read the same."""
 
 import contextlib

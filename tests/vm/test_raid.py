@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 6x64M
-# timeout: 1800
+# timeout: 3000
 """Arrays beneath pools: made, failed, mended, stopped, assembled, deleted, and never those of others."""
 
 import os

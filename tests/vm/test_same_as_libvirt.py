@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 2x512M
-# timeout: 600
+# timeout: 1200
 """libvirt sees the same volumes in the same storage, of the same sizes, types and formats."""
 
 import xml.etree.ElementTree as tree
