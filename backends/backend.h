@@ -79,6 +79,15 @@ typedef struct ResizeOptions {
         bool shrink, allocate, force;
 } ResizeOptions;
 
+/* What a volume is opened for. */
+typedef enum OpenMode {
+        OPEN_READ,      /* by a client, for reading */
+        OPEN_WRITE,     /* by a client, for writing */
+        OPEN_TO_COPY,   /* by a data job: nobody writes to it as long as this descriptor, or a copy of it, is open */
+        OPEN_TO_CHANGE, /* by a data job: nobody else has it open meanwhile */
+        _OPEN_MODE_MAX,
+} OpenMode;
+
 /* What volume_create returns: either a whole volume (row) or a reserved one (fd and token). */
 typedef struct CreateResult {
         VolumeRow row; /* row.name is NULL if reserved */
@@ -147,12 +156,20 @@ typedef struct Backend {
         int (*volume_create)(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
         /* Fills a reserved volume: fd and def are those of volume_create. On return it is durable. */
         int (*volume_fill)(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd);
+        /*
+         * Reserves a volume, always: its contents come from elsewhere (a clone, an import). What is reserved has
+         * def's capacity where that is fixed (a logical volume, a partition); a file is empty.
+         */
+        int (*volume_reserve)(BackendContext *ctx, const VolumeDef *def, CreateResult *ret);
         int (*volume_publish)(BackendContext *ctx, const char *token, VolumeRow *ret);
         int (*volume_discard)(BackendContext *ctx, const char *token);
         int (*volume_delete)(BackendContext *ctx, const char *name, bool force);
         int (*volume_resize)(BackendContext *ctx, const char *name, uint64_t capacity,
                              const ResizeOptions *options, VolumeRow *ret);
-        int (*volume_open)(BackendContext *ctx, const char *name, bool write, int *ret_fd);
+        /* InUse, naming who, for the modes of data jobs, unless force. */
+        int (*volume_open)(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd);
+        /* What it is now. */
+        int (*volume_look)(BackendContext *ctx, const char *name, VolumeRow *ret);
 } Backend;
 
 void create_result_done(CreateResult *result);

@@ -85,3 +85,26 @@ int device_open(BackendContext *ctx, int dir_fd, const char *name, bool write, i
         *ret_fd = TAKE_FD(fd);
         return 0;
 }
+
+int device_row_look(BackendContext *ctx, int dir_fd, const char *name, VolumeRow *ret)
+{
+        VolumeRow row = {0};
+        struct statx stx;
+        int r;
+
+        r = volume_name_validate(name, ctx->error);
+        if (r < 0)
+                return r;
+        if (statx(dir_fd, name, AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &stx) < 0 ||
+            !S_ISBLK(stx.stx_mode))
+                return error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND,
+                                  "There is no volume '%s' in pool '%s'", name, ctx->pool->name);
+        row.name = strdup(name);
+        r = row.name ? device_row_set(&row, &stx) : -ENOMEM;
+        if (r < 0) {
+                volume_row_done(&row);
+                return error_set_errno(ctx->error, r, "Cannot read volume '%s'", name);
+        }
+        *ret = row;
+        return 0;
+}

@@ -287,8 +287,9 @@ int disk_volume_delete(BackendContext *ctx, const char *name, bool force)
         return r;
 }
 
-int disk_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd)
+int disk_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd)
 {
+        bool write = mode == OPEN_WRITE || mode == OPEN_TO_CHANGE;
         _cleanup_free_ char *node = NULL;
         _cleanup_(block_device_done) BlockDevice device = {0};
         DiskPool pool = {.file.fd = -EBADF};
@@ -319,4 +320,19 @@ int disk_volume_open(BackendContext *ctx, const char *name, bool write, int *ret
                                        ctx->pool->name);
         *ret_fd = fd;
         return 0;
+}
+
+int disk_volume_look(BackendContext *ctx, const char *name, VolumeRow *ret)
+{
+        DiskPool pool = {.file.fd = -EBADF};
+        const DiskPartition *p;
+        int r;
+
+        r = disk_pool_open_volume(ctx, &pool);
+        if (r >= 0)
+                r = disk_pool_find(ctx, &pool, name, &p);
+        if (r >= 0)
+                r = disk_pool_read_row(ctx, &pool, p->number, ret);
+        disk_pool_done(&pool);
+        return r;
 }

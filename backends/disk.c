@@ -163,4 +163,5 @@ const Backend backend_disk = {
         .volume_delete = disk_volume_delete,
         .volume_resize = disk_volume_resize,
         .volume_open = disk_volume_open,
+        .volume_look = disk_volume_look,
 };

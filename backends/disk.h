@@ -73,4 +73,5 @@ int disk_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation 
 int disk_volume_delete(BackendContext *ctx, const char *name, bool force);
 int disk_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
                        const ResizeOptions *options, VolumeRow *ret);
-int disk_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd);
+int disk_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd);
+int disk_volume_look(BackendContext *ctx, const char *name, VolumeRow *ret);

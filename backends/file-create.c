@@ -211,6 +211,38 @@ int file_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation 
         return r;
 }
 
+int file_volume_reserve(BackendContext *ctx, const VolumeDef *def, CreateResult *ret)
+{
+        _cleanup_close_ int dir_fd = -EBADF;
+        CreateResult result = {.fd = -EBADF};
+        Unfinished u = UNFINISHED_NONE;
+        struct stat st;
+        int r;
+
+        r = file_volume_require_files(ctx);
+        if (r >= 0)
+                r = file_volume_folder(ctx, &dir_fd);
+        if (r < 0)
+                return r;
+        if (fstatat(dir_fd, def->name, &st, AT_SYMLINK_NOFOLLOW) >= 0)
+                return error_exists(ctx, def->name);
+        r = unfinished_create(dir_fd, true, &u);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot make volume '%s' in pool '%s'", def->name,
+                                       ctx->pool->name);
+        r = def->nocow ? file_set_nocow(ctx, u.fd, def->name) : 0;
+        if (r >= 0)
+                r = set_owner_and_mode(ctx, def, u.fd, false);
+        if (r >= 0)
+                r = reserve(ctx, &u, def->name, &result);
+        unfinished_done(&u);
+        if (r < 0)
+                create_result_done(&result);
+        else
+                *ret = result;
+        return r;
+}
+
 int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd)
 {
         _cleanup_close_ int dir_fd = -EBADF;

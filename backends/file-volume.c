@@ -159,8 +159,19 @@ int file_volume_delete(BackendContext *ctx, const char *name, bool force)
                                ctx->pool->name);
 }
 
-int file_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd)
+/* Held by the descriptor from now on: no guest begins to use what is being copied or changed. */
+static int lock_for_job(BackendContext *ctx, int fd, const char *name, OpenMode mode, bool force)
 {
+        if (mode != OPEN_TO_COPY && mode != OPEN_TO_CHANGE)
+                return 0;
+        if (image_lock(fd, mode == OPEN_TO_CHANGE) >= 0 || force)
+                return 0;
+        return file_volume_check_unused(ctx, fd, name, false);
+}
+
+int file_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd)
+{
+        bool write = mode == OPEN_WRITE || mode == OPEN_TO_CHANGE;
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
         struct stat st;
         int r;
@@ -178,6 +189,27 @@ int file_volume_open(BackendContext *ctx, const char *name, bool write, int *ret
         /* The caller gets an ordinary descriptor; that flag was against surprises. */
         if (fcntl(fd, F_SETFL, 0) < 0)
                 return error_set_errno(ctx->error, errno, "Cannot open volume '%s'", name);
+        r = lock_for_job(ctx, fd, name, mode, force);
+        if (r < 0)
+                return r;
         *ret_fd = TAKE_FD(fd);
         return 0;
+}
+
+int file_volume_look(BackendContext *ctx, const char *name, VolumeRow *ret)
+{
+        _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
+        struct stat st;
+        int r;
+
+        r = file_volume_folder(ctx, &dir_fd);
+        if (r < 0)
+                return r;
+        if (device_folder(ctx->pool->target_path))
+                return device_row_look(ctx, dir_fd, name, ret);
+        fd = file_volume_open_regular(ctx, dir_fd, name, O_RDONLY, &st);
+        if (fd < 0)
+                return fd;
+        r = file_row_read(fd, ctx->pool->target_path, name, ret);
+        return r < 0 ? error_set_errno(ctx->error, r, "Cannot read volume '%s'", name) : 0;
 }

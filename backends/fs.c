@@ -324,9 +324,11 @@ const Backend backend_fs = {
         .scan_note = fs_scan_note,
         .volume_create = file_volume_create,
         .volume_fill = file_volume_fill,
+        .volume_reserve = file_volume_reserve,
         .volume_publish = file_volume_publish,
         .volume_discard = file_volume_discard,
         .volume_delete = file_volume_delete,
         .volume_resize = file_volume_resize,
         .volume_open = file_volume_open,
+        .volume_look = file_volume_look,
 };

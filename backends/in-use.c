@@ -27,6 +27,60 @@ bool image_in_use(int fd)
         return lock.l_type != F_UNLCK;
 }
 
+/* QEMU's permissions, by their bits (its include/block/block-common.h). */
+#define PERMISSION_READ (1U << 0)
+#define PERMISSION_WRITE (1U << 1)
+#define PERMISSION_RESIZE (1U << 3)
+#define PERMISSIONS 5U
+#define UNSHARED_FIRST 200
+
+static int lock_byte(int fd, int command, short type, off_t byte)
+{
+        struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+        if (fcntl(fd, command, &lock) < 0)
+                return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+        return command == F_OFD_GETLK && lock.l_type != F_UNLCK ? -EBUSY : 0;
+}
+
+/* What is used is shared, what is not shared is told in the other range; then each looks whether somebody's
+ * are in the way. */
+static int lock_permissions(int fd, unsigned used, unsigned unshared)
+{
+        int r = 0;
+
+        for (unsigned i = 0; r >= 0 && i < PERMISSIONS; i++) {
+                if (used & (1U << i))
+                        r = lock_byte(fd, F_OFD_SETLK, F_RDLCK, QEMU_LOCK_FIRST + i);
+                if (r >= 0 && unshared & (1U << i))
+                        r = lock_byte(fd, F_OFD_SETLK, F_RDLCK, UNSHARED_FIRST + i);
+        }
+        for (unsigned i = 0; r >= 0 && i < PERMISSIONS; i++) {
+                if (used & (1U << i))
+                        r = lock_byte(fd, F_OFD_GETLK, F_WRLCK, UNSHARED_FIRST + i);
+                if (r >= 0 && unshared & (1U << i))
+                        r = lock_byte(fd, F_OFD_GETLK, F_WRLCK, QEMU_LOCK_FIRST + i);
+        }
+        return r;
+}
+
+int image_lock(int fd, bool write)
+{
+        const unsigned all = (1U << PERMISSIONS) - 1, changes = PERMISSION_WRITE | PERMISSION_RESIZE;
+        struct flock none = {.l_type = F_UNLCK,
+                             .l_whence = SEEK_SET,
+                             .l_start = QEMU_LOCK_FIRST,
+                             .l_len = QEMU_LOCK_LENGTH};
+        int r;
+
+        r = write ? lock_permissions(fd, PERMISSION_READ | changes, all)
+                  : lock_permissions(fd, PERMISSION_READ, changes);
+        if (r < 0)
+                (void) fcntl(fd, F_OFD_SETLK, &none);
+        /* A file system without locks has no QEMU that could have any. */
+        return r == -EBUSY ? r : 0;
+}
+
 /*
  * Whether all its locks are this kernel's, under the inode numbers that stat shows. It is not so where other
  * hosts can lock a file, or where the files shown are another file system's.

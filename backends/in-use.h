@@ -14,6 +14,13 @@
 bool image_in_use(int fd);
 
 /*
+ * Takes those locks on this open file, as QEMU itself would that writes to the image alone (write), or that reads it and
+ * lets nobody write. They last as long as the descriptor or a copy of it is open, in any process. 0; -EBUSY, and none is
+ * held, if somebody else's are in the way. Writing takes a descriptor for writing.
+ */
+int image_lock(int fd, bool write);
+
+/*
  * Which files of one file system may be locked at all, of /proc/locks (proc_locks(5)): one look instead of a
  * question for every file. All zero: nothing is known, so any may.
  */

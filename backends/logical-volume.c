@@ -201,8 +201,9 @@ static int explain_open(BackendContext *ctx, const char *name, int error)
                           ctx->pool->name, words ?: "somebody has it open");
 }
 
-int logical_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd)
+int logical_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd)
 {
+        bool write = mode == OPEN_WRITE || mode == OPEN_TO_CHANGE;
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
@@ -229,4 +230,26 @@ int logical_volume_open(BackendContext *ctx, const char *name, bool write, int *
                 return explain_open(ctx, name, errno);
         *ret_fd = TAKE_FD(fd);
         return 0;
+}
+
+int logical_volume_look(BackendContext *ctx, const char *name, VolumeRow *ret)
+{
+        LogicalGroup group = {0};
+        const LogicalLv *lv;
+        int r;
+
+        r = logical_group_read(ctx, &group);
+        if (r < 0)
+                return r;
+        lv = logical_group_find(&group, name);
+        if (!lv || lv->hidden || lv->unfinished)
+                r = error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND, "There is no volume '%s' in pool '%s'", name,
+                               ctx->pool->name);
+        else {
+                r = logical_row(ctx->pool, lv, ret);
+                if (r < 0)
+                        r = error_set_errno(ctx->error, r, "Cannot read volume '%s'", name);
+        }
+        logical_group_done(&group);
+        return r;
 }

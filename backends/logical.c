@@ -212,4 +212,5 @@ const Backend backend_logical = {
         .volume_delete = logical_volume_delete,
         .volume_resize = logical_volume_resize,
         .volume_open = logical_volume_open,
+        .volume_look = logical_volume_look,
 };

@@ -37,7 +37,8 @@ int logical_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocati
 int logical_volume_delete(BackendContext *ctx, const char *name, bool force);
 int logical_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
                           const ResizeOptions *options, VolumeRow *ret);
-int logical_volume_open(BackendContext *ctx, const char *name, bool write, int *ret_fd);
+int logical_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd);
+int logical_volume_look(BackendContext *ctx, const char *name, VolumeRow *ret);
 
 /* logical-name.c: InvalidName if LVM would not take it for a new logical volume. */
 int logical_name_validate(BackendContext *ctx, const char *name);

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "backends/worker.h"
+#include "backends/worker-data.h"
 
 #define PROGRESS_USEC (USEC_PER_SEC / 4)
-
-typedef struct DataWorker {
-        sd_bus *bus;
-        uint64_t last; /* CLOCK_MONOTONIC: the last progress was told */
-} DataWorker;
 
 static bool on_cancelled(BackendContext *ctx)
 {
@@ -25,17 +20,53 @@ static void on_progress(BackendContext *ctx, uint64_t done, uint64_t total)
         (void) sd_bus_flush(w->bus);
 }
 
-static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preallocation p, int fd,
-                sd_bus_error *error)
+BackendContext data_context(DataWorker *w, const PoolDef *pool, sd_bus_error *error)
 {
-        const Backend *backend = backend_find(pool->type);
-        BackendContext ctx = {
+        return (BackendContext){
                 .pool = pool,
                 .error = error,
                 .cancelled = on_cancelled,
                 .progress = on_progress,
                 .userdata = w,
         };
+}
+
+int data_call_begin(sd_bus_message *m, DataWorker *w, sd_bus_error *error, DataCall *ret)
+{
+        _cleanup_(pool_def_freep) PoolDef *pool = NULL;
+        const char *pool_xml, *name;
+        int r, fd;
+
+        r = sd_bus_message_read(m, "ssh", &pool_xml, &name, &fd);
+        if (r >= 0)
+                r = pool_def_parse_xml(pool_xml, strlen(pool_xml), &pool, error);
+        if (r < 0)
+                return r;
+        *ret = (DataCall){.ctx = data_context(w, pool, error), .name = name, .fd = fd};
+        ret->pool = TAKE_PTR(pool);
+        return 0;
+}
+
+void data_call_done(DataCall *call)
+{
+        pool_def_free(call->pool);
+}
+
+int data_call_writing(DataCall *call)
+{
+        DataWorker *w = call->ctx.userdata;
+        int r;
+
+        r = sd_bus_emit_signal(w->bus, WORKER_PATH, WORKER_INTERFACE, "Writing", NULL);
+        /* In the socket's buffer it outlives us. */
+        return r < 0 ? r : sd_bus_flush(w->bus);
+}
+
+static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preallocation p, int fd,
+                sd_bus_error *error)
+{
+        const Backend *backend = backend_find(pool->type);
+        BackendContext ctx = data_context(w, pool, error);
 
         if (!backend || !backend->volume_fill)
                 return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED,
@@ -44,35 +75,34 @@ static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preall
         return backend->volume_fill(&ctx, def, p, fd);
 }
 
-static int method_fill(sd_bus_message *m, void *userdata, sd_bus_error *error)
+int data_worker_fill(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         _cleanup_(volume_def_freep) VolumeDef *def = NULL;
         _cleanup_(pool_def_freep) PoolDef *pool = NULL;
-        const char *pool_xml, *volume_xml;
+        const char *pool_xml, *volume_xml, *preallocation = "";
         DataWorker *w = userdata;
         Preallocation p;
         int r, fd;
 
         r = sd_bus_message_read(m, "ssh", &pool_xml, &volume_xml, &fd);
-        if (r < 0)
-                return r;
-        r = worker_read_preallocation(m, &p, error);
-        if (r < 0)
-                return r;
-        r = pool_def_parse_xml(pool_xml, strlen(pool_xml), &pool, error);
-        if (r < 0)
-                return r;
-        r = volume_def_parse_xml(volume_xml, strlen(volume_xml), pool->type, &def, error);
-        if (r < 0)
-                return r;
-        r = fill(w, pool, def, p, fd, error);
+        if (r >= 0)
+                r = worker_read_options(m, &(WorkerOption){"preallocation", "s", &preallocation}, 1);
+        if (r >= 0)
+                r = worker_parse_preallocation(preallocation, &p, error);
+        if (r >= 0)
+                r = pool_def_parse_xml(pool_xml, strlen(pool_xml), &pool, error);
+        if (r >= 0)
+                r = volume_def_parse_xml(volume_xml, strlen(volume_xml), pool->type, &def, error);
+        if (r >= 0)
+                r = fill(w, pool, def, p, fd, error);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 
 static const sd_bus_vtable data_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD("Fill", "ssha{sv}", "", method_fill, 0),
+        SD_BUS_METHOD("Fill", "ssha{sv}", "", data_worker_fill, 0),
         SD_BUS_SIGNAL("Progress", "tt", 0),
+        SD_BUS_SIGNAL("Writing", "", 0),
         SD_BUS_VTABLE_END,
 };
 

@@ -34,17 +34,11 @@ int worker_read_options(sd_bus_message *m, const WorkerOption *options, size_t n
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-int worker_read_preallocation(sd_bus_message *m, Preallocation *ret, sd_bus_error *error)
+int worker_parse_preallocation(const char *s, Preallocation *ret, sd_bus_error *error)
 {
-        const char *s = "";
-        int r;
-
-        r = worker_read_options(m, &(WorkerOption){"preallocation", "s", &s}, 1);
-        if (r < 0)
-                return r;
         *ret = preallocation_from_string(s);
         if (*ret != _PREALLOCATION_MAX)
                 return 0;
-        return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                 "'%s' is no preallocation: off, metadata, falloc and full are", s);
+        return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                          "'%.64s' is no preallocation: off, metadata, falloc and full are", s);
 }

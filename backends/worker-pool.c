@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/worker-pool.h"
 #include "backends/pool-steps.h"
-#include "backends/worker.h"
-
-typedef struct PoolWorker {
-        sd_bus *bus;
-        sd_event *event;
-        PoolDef *def;
-        const Backend *backend;
-        BackendScan *scan;
-        RaidWatch *raid_watch;
-        bool watched;
-        bool asked;  /* a Refresh was asked for once: before, nothing is told unasked */
-        bool listed; /* a complete listing was sent of this scan */
-        StatusSender status;
-} PoolWorker;
 
 static bool on_cancelled(BackendContext *ctx)
 {
@@ -34,7 +21,7 @@ static void drop_scan(PoolWorker *w)
         w->listed = false;
 }
 
-static BackendContext context(PoolWorker *w, sd_bus_error *error)
+BackendContext pool_worker_context(PoolWorker *w, sd_bus_error *error)
 {
         return (BackendContext){
                 .pool = w->def,
@@ -63,7 +50,7 @@ static int set_watch(PoolWorker *w, BackendContext *ctx)
 
 static int ensure_scan(PoolWorker *w, sd_bus_error *error)
 {
-        BackendContext ctx = context(w, error);
+        BackendContext ctx = pool_worker_context(w, error);
         int r;
 
         if (w->scan)
@@ -75,7 +62,7 @@ static int ensure_scan(PoolWorker *w, sd_bus_error *error)
 /* Lets the backend look, and sends its rows. */
 static int look_rows(PoolWorker *w, bool all, sd_bus_error *error, PoolReport *ret)
 {
-        BackendContext ctx = context(w, error);
+        BackendContext ctx = pool_worker_context(w, error);
         RowSender rows;
         bool half;
         int r;
@@ -129,7 +116,7 @@ static void on_wake(void *userdata)
                 fprintf(stderr, "Pool %s: %s\n", w->def->name, error.message ?: strerrordesc_np(-r));
 }
 
-static int need(PoolWorker *w, bool has, const char *what, sd_bus_error *error)
+int pool_worker_need(PoolWorker *w, bool has, const char *what, sd_bus_error *error)
 {
         if (!w->def)
                 return sd_bus_error_set(error, STORAGE_ERROR_FAILED, "The worker has not been given a pool");
@@ -179,11 +166,11 @@ static int method_set_pool(sd_bus_message *m, void *userdata, sd_bus_error *erro
 static int method_check(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
+        BackendContext ctx = pool_worker_context(w, error);
         bool active;
         int r;
 
-        r = need(w, true, "be checked", error);
+        r = pool_worker_need(w, true, "be checked", error);
         if (r < 0)
                 return r;
         r = pool_check_storage(w->backend, &ctx, &active);
@@ -193,11 +180,11 @@ static int method_check(sd_bus_message *m, void *userdata, sd_bus_error *error)
 static int method_build(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
+        BackendContext ctx = pool_worker_context(w, error);
         int r, overwrite = false;
         bool made = false;
 
-        r = need(w, w->backend && w->backend->build, "be built", error);
+        r = pool_worker_need(w, w->backend && w->backend->build, "be built", error);
         if (r < 0)
                 return r;
         r = worker_read_options(m, &(WorkerOption){"overwrite", "b", &overwrite}, 1);
@@ -211,10 +198,10 @@ static int simple(sd_bus_message *m, PoolWorker *w, bool has,
                   int (*verb)(const Backend *backend, BackendContext *ctx), const char *what,
                   sd_bus_error *error)
 {
-        BackendContext ctx = context(w, error);
+        BackendContext ctx = pool_worker_context(w, error);
         int r;
 
-        r = need(w, has, what, error);
+        r = pool_worker_need(w, has, what, error);
         if (r < 0)
                 return r;
         r = verb(w->backend, &ctx);
@@ -251,7 +238,7 @@ static int method_refresh(sd_bus_message *m, void *userdata, sd_bus_error *error
         PoolWorker *w = userdata;
         int r;
 
-        r = need(w, w->backend && w->backend->refresh, "be refreshed", error);
+        r = pool_worker_need(w, w->backend && w->backend->refresh, "be refreshed", error);
         if (r < 0)
                 return r;
         w->asked = true;
@@ -262,13 +249,13 @@ static int method_refresh(sd_bus_message *m, void *userdata, sd_bus_error *error
 static int method_watch(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
+        BackendContext ctx = pool_worker_context(w, error);
         int r, on;
 
         r = sd_bus_message_read(m, "b", &on);
         if (r < 0)
                 return r;
-        r = need(w, w->backend && w->backend->watch, "be watched", error);
+        r = pool_worker_need(w, w->backend && w->backend->watch, "be watched", error);
         if (r < 0)
                 return r;
         w->watched = on;
@@ -279,196 +266,15 @@ static int method_watch(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 
-/*
- * What we did ourselves is not news. That it cannot be noted only makes it news; and a complete listing that
- * is yet to come must have it.
- */
-static void note(PoolWorker *w, const char *name, const VolumeRow *row)
-{
-        if (w->scan && w->listed)
-                (void) w->backend->scan_note(w->scan, name, row);
-}
-
-/* Consumes the row. */
-static int reply_row(PoolWorker *w, sd_bus_message *m, VolumeRow *row)
-{
-        _cleanup_bus_message_unref_ sd_bus_message *reply = NULL;
-        int r;
-
-        note(w, row->name, row);
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = volume_row_append(row, reply);
-        volume_row_done(row);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-}
-
-static int append_created(sd_bus_message *m, const CreateResult *c)
-{
-        int r;
-
-        r = sd_bus_message_append(m, "s", strempty(c->token));
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "h");
-        if (r >= 0 && c->fd >= 0)
-                r = sd_bus_message_append(m, "h", c->fd);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', VOLUME_ROW_SIGNATURE);
-        if (r >= 0 && c->row.name)
-                r = volume_row_append(&c->row, m);
-        return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
-static int method_create_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        _cleanup_bus_message_unref_ sd_bus_message *reply = NULL;
-        _cleanup_(create_result_done) CreateResult created = {.fd = -EBADF};
-        _cleanup_(volume_def_freep) VolumeDef *def = NULL;
-        PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
-        Preallocation p;
-        const char *xml;
-        int r;
-
-        r = need(w, w->backend && w->backend->volume_create, "have volumes made in them", error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(m, "s", &xml);
-        if (r < 0)
-                return r;
-        r = worker_read_preallocation(m, &p, error);
-        if (r < 0)
-                return r;
-        r = volume_def_parse_xml(xml, strlen(xml), w->def->type, &def, error);
-        if (r < 0)
-                return r;
-        r = w->backend->volume_create(&ctx, def, p, &created);
-        if (r < 0)
-                return r;
-        if (created.row.name)
-                note(w, created.row.name, &created.row);
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r < 0)
-                return r;
-        r = append_created(reply, &created);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-}
-
-static int method_publish_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
-        VolumeRow row = {0};
-        const char *token;
-        int r;
-
-        r = need(w, w->backend && w->backend->volume_publish, "have volumes made in them", error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(m, "s", &token);
-        if (r < 0)
-                return r;
-        r = w->backend->volume_publish(&ctx, token, &row);
-        return r < 0 ? r : reply_row(w, m, &row);
-}
-
-static int method_discard_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
-        const char *token;
-        int r;
-
-        r = need(w, w->backend && w->backend->volume_discard, "have volumes made in them", error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(m, "s", &token);
-        if (r < 0)
-                return r;
-        r = w->backend->volume_discard(&ctx, token);
-        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
-}
-
-static int method_delete_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
-        int r, force = false;
-        const char *name;
-
-        r = need(w, w->backend && w->backend->volume_delete, "have volumes deleted from them", error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(m, "s", &name);
-        if (r < 0)
-                return r;
-        r = worker_read_options(m, &(WorkerOption){"force", "b", &force}, 1);
-        if (r < 0)
-                return r;
-        r = w->backend->volume_delete(&ctx, name, force);
-        if (r < 0)
-                return r;
-        note(w, name, NULL);
-        return sd_bus_reply_method_return(m, NULL);
-}
-
-static int method_resize_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        int r, shrink = false, allocate = false, force = false;
-        const WorkerOption options[] = {
-                {"shrink", "b", &shrink}, {"allocate", "b", &allocate}, {"force", "b", &force}};
-        PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
-        VolumeRow row = {0};
-        ResizeOptions resize;
-        uint64_t capacity;
-        const char *name;
-
-        r = need(w, w->backend && w->backend->volume_resize, "have their volumes resized", error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(m, "st", &name, &capacity);
-        if (r < 0)
-                return r;
-        r = worker_read_options(m, options, ELEMENTSOF(options));
-        if (r < 0)
-                return r;
-        resize = (ResizeOptions){.shrink = shrink, .allocate = allocate, .force = force};
-        r = w->backend->volume_resize(&ctx, name, capacity, &resize, &row);
-        return r < 0 ? r : reply_row(w, m, &row);
-}
-
-static int method_open_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        _cleanup_close_ int fd = -EBADF;
-        PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
-        const char *name, *mode;
-        int r;
-
-        r = need(w, w->backend && w->backend->volume_open, "have their volumes opened", error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(m, "ss", &name, &mode);
-        if (r < 0)
-                return r;
-        if (!streq(mode, "r") && !streq(mode, "rw"))
-                return sd_bus_error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                         "'%s' is no mode to open a volume with: r and rw are", mode);
-        r = w->backend->volume_open(&ctx, name, streq(mode, "rw"), &fd);
-        return r < 0 ? r : sd_bus_reply_method_return(m, "h", fd);
-}
-
 static int method_change_raid(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         PoolWorker *w = userdata;
-        BackendContext ctx = context(w, error);
+        BackendContext ctx = pool_worker_context(w, error);
         const char *action, *device;
         int r;
 
-        r = need(w, w->def && pool_has_raid(w->def), "have their array changed without one", error);
+        r = pool_worker_need(w, w->def && pool_has_raid(w->def), "have their array changed without one",
+                             error);
         if (r < 0)
                 return r;
         r = sd_bus_message_read(m, "ss", &action, &device);
@@ -501,12 +307,13 @@ static const sd_bus_vtable pool_vtable[] = {
         SD_BUS_METHOD("Delete", "a{sv}", "", method_delete, 0),
         SD_BUS_METHOD("Refresh", "", "", method_refresh, 0),
         SD_BUS_METHOD("Watch", "b", "", method_watch, 0),
-        SD_BUS_METHOD("CreateVolume", "sa{sv}", "saha" VOLUME_ROW_SIGNATURE, method_create_volume, 0),
-        SD_BUS_METHOD("PublishVolume", "s", VOLUME_ROW_SIGNATURE, method_publish_volume, 0),
-        SD_BUS_METHOD("DiscardVolume", "s", "", method_discard_volume, 0),
-        SD_BUS_METHOD("DeleteVolume", "sa{sv}", "", method_delete_volume, 0),
-        SD_BUS_METHOD("ResizeVolume", "sta{sv}", VOLUME_ROW_SIGNATURE, method_resize_volume, 0),
-        SD_BUS_METHOD("OpenVolume", "ssa{sv}", "h", method_open_volume, 0),
+        SD_BUS_METHOD("CreateVolume", "sa{sv}", "saha" VOLUME_ROW_SIGNATURE, pool_worker_create_volume, 0),
+        SD_BUS_METHOD("PublishVolume", "s", VOLUME_ROW_SIGNATURE, pool_worker_publish_volume, 0),
+        SD_BUS_METHOD("DiscardVolume", "s", "", pool_worker_discard_volume, 0),
+        SD_BUS_METHOD("DeleteVolume", "sa{sv}", "", pool_worker_delete_volume, 0),
+        SD_BUS_METHOD("ResizeVolume", "sta{sv}", VOLUME_ROW_SIGNATURE, pool_worker_resize_volume, 0),
+        SD_BUS_METHOD("OpenVolume", "ssa{sv}", "h", pool_worker_open_volume, 0),
+        SD_BUS_METHOD("LookVolume", "s", VOLUME_ROW_SIGNATURE, pool_worker_look_volume, 0),
         SD_BUS_METHOD("ChangeRaid", "ss", "", method_change_raid, 0),
         SD_BUS_METHOD("FindSources", "ss", "aa{sv}", method_find_sources, 0),
         SD_BUS_METHOD("Ping", "", "", method_ping, 0),

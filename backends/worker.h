@@ -31,8 +31,8 @@ typedef struct WorkerOption {
 
 /* Reads the a{sv} at the message's read pointer; a key that is not in the n options is skipped. */
 int worker_read_options(sd_bus_message *m, const WorkerOption *options, size_t n);
-/* The option "preallocation" alone. */
-int worker_read_preallocation(sd_bus_message *m, Preallocation *ret, sd_bus_error *error);
+/* The value of the option "preallocation". */
+int worker_parse_preallocation(const char *s, Preallocation *ret, sd_bus_error *error);
 
 /* The method FindSources: replies by itself. */
 int worker_find_sources(sd_bus_message *m, sd_bus_error *error);

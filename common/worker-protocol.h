@@ -30,13 +30,16 @@
  *   CreateVolume(s xml, a{sv}) → s token, ah fd, aROW
  *                                      options: "preallocation" s (off metadata falloc full). Complete: token "",
  *                                      no fd, one row. Reserved: a token, a descriptor of the unfinished file,
- *                                      no row; then a data worker's Fill, then Publish or Discard
+ *                                      no row; then a data worker's work, then Publish or Discard. "reserve" b:
+ *                                      always reserved, and empty
  *   PublishVolume(s token) → ROW       Exists if the name was taken meanwhile
  *   DiscardVolume(s token)
  *   DeleteVolume(s name, a{sv})        options: "force" b
  *   ResizeVolume(s name, t capacity, a{sv}) → ROW
  *                                      options: "shrink" "allocate" "force" b; capacity is absolute
- *   OpenVolume(s name, s mode, a{sv}) → h  mode "r" or "rw"
+ *   OpenVolume(s name, s mode, a{sv}) → h  mode "r" or "rw" for clients; "read" or "write" for data jobs: the
+ *                                      descriptor then has QEMU's locks, and InUse is told unless option "force" b
+ *   LookVolume(s name) → ROW           what it is now, after it was changed in place
  *   ChangeRaid(s action, s device)     of the array beneath the pool: "add", "fail" or "remove" a device
  *   FindSources(s type, s source xml) → aa{sv}  needs no SetPool: candidates for the source of a pool of that type.
  *                                      Keys: source-devices as, links as, source-name s, source-format s, size t,
@@ -58,6 +61,8 @@
  *   Fill(s pool xml, s volume xml, h fd, a{sv})  makes the volume's contents in the reserved file: options
  *                                      "preallocation" s. Reply: it is whole and fsynced
  *   Progress(t done, t total)          signal, bytes; at most 4 a second
+ *   Writing()                          signal: from now on an existing volume is changed, which is incomplete if this
+ *                                      does not come to its end
  *
  * SIGUSR1 asks a worker to give up what it is doing (Cancelled); SIGTERM to end after that.
  */

@@ -6,6 +6,7 @@
 #include "interfaces/options.h"
 #include "interfaces/paths.h"
 #include "interfaces/reply.h"
+#include "service/incomplete.h"
 #include "service/volume-jobs.h"
 
 #define GETTER(name)                                                                                \
@@ -66,8 +67,11 @@ GETTER(get_encryption)
 GETTER(get_problem)
 {
         const VolumeExtra *extra = ((Volume *) userdata)->row.extra;
+        _cleanup_free_ char *incomplete = NULL;
 
-        return sd_bus_message_append(reply, "s", extra ? strempty(extra->problem) : "");
+        if (incomplete_describe(userdata, &incomplete) < 0)
+                return -ENOMEM;
+        return sd_bus_message_append(reply, "s", incomplete ?: extra ? strempty(extra->problem) : "");
 }
 
 GETTER(get_pool)

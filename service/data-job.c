@@ -6,175 +6,79 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
+#include "service/incomplete.h"
 #include "service/pool-worker.h"
 #include "service/store.h"
 
 /* A data job may take hours; what is too long is decided by whoever watches its progress. */
-#define FILL_TIMEOUT_USEC (UINT64_C(7 * 24 * 3600) * USEC_PER_SEC)
+#define MOVE_TIMEOUT_USEC (UINT64_C(7 * 24 * 3600) * USEC_PER_SEC)
 #define INTENT_MAX 4096U
 
 /* So many workers move data at once: more would only get in each other's way. */
-#define FILLING_MAX 4U
+#define MOVING_MAX 4U
 
 struct DataJob {
-        TAILQ_ENTRY(DataJob) entry; /* in manager->waiting_to_fill, if waiting */
-        bool waiting, filling;
-        Job *job; /* not owned: it owns this */
+        TAILQ_ENTRY(DataJob) entry; /* in manager->waiting_to_move, if waiting */
+        bool waiting, moving;
+        bool writing; /* the worker has begun to write into an existing volume */
+        Job *job;     /* not owned: it owns this */
         WorkerProcess *worker;
-        char *xml, *preallocation, *token;
-        int fd; /* of the unfinished file: as long as it is open, its lock tells everybody that it is no
-                   leftover */
+        DataStep step;
+        char *token;
+        /* As long as that of an unfinished file is open, its lock tells everybody that it is no leftover. */
+        int fds[DATA_FDS_MAX];
         sd_bus_error outcome;
         void (*published)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *);
-        /* What the job had before, put back when the data part is over. */
-        void *data;
-        void (*free_data)(void *data);
 };
 
-static void start_fill(DataJob *d);
+static void start_moving(DataJob *d);
 
-/* Lets go of a place among those that fill or wait, and gives it to the next. */
+/* Lets go of a place among those that move data or wait, and gives it to the next. */
 static void leave_queue(DataJob *d)
 {
         Manager *m = d->job->manager;
 
         if (d->waiting)
-                TAILQ_REMOVE(&m->waiting_to_fill, d, entry);
-        if (d->filling)
-                m->n_filling--;
-        d->waiting = d->filling = false;
+                TAILQ_REMOVE(&m->waiting_to_move, d, entry);
+        if (d->moving)
+                m->n_moving--;
+        d->waiting = d->moving = false;
 }
 
 static void start_waiting(Manager *m)
 {
         DataJob *d;
 
-        while (m->n_filling < FILLING_MAX && (d = TAILQ_FIRST(&m->waiting_to_fill))) {
+        while (m->n_moving < MOVING_MAX && (d = TAILQ_FIRST(&m->waiting_to_move))) {
                 leave_queue(d);
-                d->filling = true;
-                m->n_filling++;
-                start_fill(d);
+                d->moving = true;
+                m->n_moving++;
+                start_moving(d);
         }
 }
 
-static void data_job_free(void *p)
+static void close_all(DataJob *d)
 {
-        DataJob *d = p;
+        for (size_t i = 0; i < DATA_FDS_MAX; i++)
+                d->fds[i] = safe_close(d->fds[i]);
+}
 
+DataJob *data_job_free(DataJob *d)
+{
+        if (!d)
+                return NULL;
         leave_queue(d);
         worker_process_free(d->worker);
-        safe_close(d->fd);
-        free(d->xml);
-        free(d->preallocation);
+        close_all(d);
         free(d->token);
         sd_bus_error_free(&d->outcome);
-        if (d->free_data)
-                d->free_data(d->data);
         free(d);
+        return NULL;
 }
 
-static void end_fill(DataJob *d, const sd_bus_error *error)
+int data_job_fd(const Job *job, size_t i)
 {
-        Job *job = job_ref(d->job);
-
-        leave_queue(d);
-        job->cancel = NULL;
-        job->next(job, error);
-        start_waiting(job->manager);
-        job_unref(job);
-}
-
-static void on_signal(WorkerProcess *w, sd_bus_message *m, void *userdata)
-{
-        DataJob *d = userdata;
-        uint64_t done, total;
-
-        if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Progress") &&
-            sd_bus_message_read(m, "tt", &done, &total) >= 0)
-                job_set_progress(d->job, done, total);
-}
-
-static void on_filled(sd_bus_message *reply, const sd_bus_error *error, void *userdata)
-{
-        DataJob *d = userdata;
-
-        if (error)
-                (void) sd_bus_error_copy(&d->outcome, error);
-        /* Only when every process that could still write is gone may the file be published or discarded. */
-        worker_process_kill(d->worker);
-}
-
-static void on_gone(WorkerProcess *w, void *userdata)
-{
-        DataJob *d = userdata;
-
-        d->worker = worker_process_free(d->worker);
-        end_fill(d, sd_bus_error_is_set(&d->outcome) ? &d->outcome : NULL);
-}
-
-static int send_fill(DataJob *d)
-{
-        _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
-        _cleanup_free_ char *pool_xml = NULL;
-        int r;
-
-        r = pool_def_format_xml(d->job->pool->def, NULL, &pool_xml);
-        if (r >= 0)
-                r = worker_process_new_call(d->worker, "Fill", &m);
-        if (r >= 0)
-                r = sd_bus_message_append(m, "ssh", pool_xml, d->xml, d->fd);
-        if (r >= 0 && d->preallocation)
-                r = sd_bus_message_append(m, "a{sv}", 1, "preallocation", "s", d->preallocation);
-        else if (r >= 0)
-                r = sd_bus_message_append(m, "a{sv}", 0);
-        if (r >= 0)
-                r = worker_process_call(d->worker, m, FILL_TIMEOUT_USEC, on_filled, d);
-        return r;
-}
-
-static void cancel_fill(Job *job)
-{
-        DataJob *d = job->data;
-
-        if (d->worker) {
-                worker_process_cancel(d->worker);
-                return;
-        }
-        (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
-        if (d->waiting)
-                end_fill(d, &d->outcome);
-}
-
-static void start_fill(DataJob *d)
-{
-        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        const WorkerHooks hooks = {.signal = on_signal, .gone = on_gone, .userdata = d};
-        int r;
-
-        r = worker_process_new(d->job->manager->event, d->job->manager->options.worker_path, "data",
-                               "the worker of this job", &hooks, &d->worker, &error);
-        if (r >= 0)
-                r = send_fill(d);
-        if (r >= 0)
-                return;
-        d->worker = worker_process_free(d->worker);
-        if (!sd_bus_error_is_set(&error))
-                (void) error_set_errno(&error, r, "Cannot start a worker for volume '%s'",
-                                       d->job->volume_name);
-        end_fill(d, &error);
-}
-
-static void intent_written(const sd_bus_error *error, void *userdata)
-{
-        DataJob *d = userdata;
-
-        if (error || sd_bus_error_is_set(&d->outcome)) {
-                end_fill(d, error ? error : &d->outcome);
-                return;
-        }
-        d->waiting = true;
-        TAILQ_INSERT_TAIL(&d->job->manager->waiting_to_fill, d, entry);
-        start_waiting(d->job->manager);
+        return job->data_job->fds[i];
 }
 
 static char *intent_name(const Job *job)
@@ -182,62 +86,6 @@ static char *intent_name(const Job *job)
         char *name;
 
         return asprintf(&name, "%" PRIu64, job->id) < 0 ? NULL : name;
-}
-
-static int write_intent(DataJob *d)
-{
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
-        _cleanup_free_ char *name = intent_name(d->job), *content = NULL;
-        Job *job = d->job;
-        int r;
-
-        if (!name ||
-            asprintf(&content, "operation=%s\nuid=%u\nstart=%" PRIu64 "\npool=%s\nvolume=%s\n",
-                     job->operation, job->uid, job->start, job->pool->def->uuid, job->volume_name) < 0)
-                return -ENOMEM;
-        r = store_change_write(job->manager, &list, STORE_INTENT, name, content);
-        if (r < 0)
-                return r;
-        return store_apply(job->manager->store, TAKE_PTR(list), intent_written, d);
-}
-
-void data_job_fill(Job *job, const char *xml, const char *preallocation, const char *token, int fd)
-{
-        DataJob *d;
-        int r = 0;
-
-        d = calloc(1, sizeof *d);
-        if (!d) {
-                job_finish(job, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
-                return;
-        }
-        *d = (DataJob){.job = job,
-                       .fd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
-                       .data = job->data,
-                       .free_data = job->free_data};
-        if (d->fd < 0)
-                r = -errno;
-        if (job->cancel_asked)
-                (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
-        d->xml = strdup(xml);
-        d->token = strdup(token);
-        d->preallocation = preallocation ? strdup(preallocation) : NULL;
-        job->data = d;
-        job->free_data = data_job_free;
-        job->cancel = cancel_fill;
-        if (!d->xml || !d->token || (preallocation && !d->preallocation))
-                r = -ENOMEM;
-        if (r >= 0)
-                r = write_intent(d);
-        if (r < 0)
-                end_fill(d, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
-}
-
-static int fill_token(Operation *op, sd_bus_message *m)
-{
-        DataJob *d = op->job->data;
-
-        return sd_bus_message_append(m, "s", d->token);
 }
 
 static void remove_intent(Job *job)
@@ -249,18 +97,218 @@ static void remove_intent(Job *job)
                 (void) store_apply(job->manager->store, TAKE_PTR(list), NULL, NULL);
 }
 
+/* What was changed in place is whole, or marked as what it is; the mark is on its way to the disk before the
+ * intent is taken away from there. */
+static void end_change(DataJob *d, const sd_bus_error *error)
+{
+        const char *uuid = d->job->pool->def->uuid;
+        Job *job = d->job;
+
+        if (!error)
+                incomplete_clear(job->manager, uuid, job->volume_name, d->step.start, d->step.end);
+        else if (d->writing && incomplete_mark(job->manager, uuid, job->volume_name, job->operation,
+                                               d->step.start, d->step.end) < 0)
+                log_error("Cannot mark volume '%s' as incomplete", job->volume_name);
+        remove_intent(job);
+}
+
+static void end_moving(DataJob *d, const sd_bus_error *error)
+{
+        Job *job = job_ref(d->job);
+
+        leave_queue(d);
+        job->cancel = NULL;
+        if (d->step.kind == DATA_CHANGES)
+                end_change(d, error);
+        job->next(job, error);
+        start_waiting(job->manager);
+        job_unref(job);
+}
+
+static void on_signal(WorkerProcess *w, sd_bus_message *m, void *userdata)
+{
+        DataJob *d = userdata;
+        uint64_t done, total;
+
+        if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Writing"))
+                d->writing = true;
+        if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Progress") &&
+            sd_bus_message_read(m, "tt", &done, &total) >= 0)
+                job_set_progress(d->job, done, total);
+}
+
+static void on_moved(sd_bus_message *reply, const sd_bus_error *error, void *userdata)
+{
+        DataJob *d = userdata;
+        int r;
+
+        r = !error && d->step.answered ? d->step.answered(d->job, reply) : 0;
+        if (error)
+                (void) sd_bus_error_copy(&d->outcome, error);
+        else if (r < 0)
+                (void) error_set_errno(&d->outcome, r, "Cannot read what the worker of volume '%s' answered",
+                                       d->job->volume_name);
+        /* Only when every process that could still write is gone may the file be published or discarded. */
+        worker_process_kill(d->worker);
+}
+
+static void on_gone(WorkerProcess *w, void *userdata)
+{
+        DataJob *d = userdata;
+
+        d->worker = worker_process_free(d->worker);
+        end_moving(d, sd_bus_error_is_set(&d->outcome) ? &d->outcome : NULL);
+}
+
+static int send_step(DataJob *d)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
+        int r;
+
+        r = worker_process_new_call(d->worker, d->step.verb, &m);
+        if (r >= 0)
+                r = d->step.fill(d->job, m);
+        if (r >= 0)
+                r = worker_process_call(d->worker, m, MOVE_TIMEOUT_USEC, on_moved, d);
+        return r;
+}
+
+static void cancel_moving(Job *job)
+{
+        DataJob *d = job->data_job;
+
+        if (d->worker) {
+                worker_process_cancel(d->worker);
+                return;
+        }
+        (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
+        if (d->waiting)
+                end_moving(d, &d->outcome);
+}
+
+static void start_moving(DataJob *d)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        const WorkerHooks hooks = {.signal = on_signal, .gone = on_gone, .userdata = d};
+        int r;
+
+        r = worker_process_new(d->job->manager->event, d->job->manager->options.worker_path, "data",
+                               "the worker of this job", &hooks, &d->worker, &error);
+        if (r >= 0)
+                r = send_step(d);
+        if (r >= 0)
+                return;
+        d->worker = worker_process_free(d->worker);
+        if (!sd_bus_error_is_set(&error))
+                (void) error_set_errno(&error, r, "Cannot start a worker for volume '%s'",
+                                       d->job->volume_name);
+        end_moving(d, &error);
+}
+
+static void wait_for_place(DataJob *d)
+{
+        d->waiting = true;
+        TAILQ_INSERT_TAIL(&d->job->manager->waiting_to_move, d, entry);
+        start_waiting(d->job->manager);
+}
+
+static void intent_written(const sd_bus_error *error, void *userdata)
+{
+        DataJob *d = userdata;
+
+        if (error || sd_bus_error_is_set(&d->outcome))
+                end_moving(d, error ? error : &d->outcome);
+        else
+                wait_for_place(d);
+}
+
+static int write_intent(DataJob *d)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        _cleanup_free_ char *name = intent_name(d->job), *content = NULL;
+        Job *job = d->job;
+        int r;
+
+        if (!name || asprintf(&content,
+                              "operation=%s\nuid=%u\nstart=%" PRIu64
+                              "\npool=%s\nvolume=%s\n%s%s\nrange=%" PRIu64 "-%" PRIu64 "\n",
+                              job->operation, job->uid, job->start, job->pool->def->uuid, job->volume_name,
+                              d->step.kind == DATA_MAKES ? "token=" : "in-place", strempty(d->token),
+                              d->step.start, d->step.end) < 0)
+                return -ENOMEM;
+        r = store_change_write(job->manager, &list, STORE_INTENT, name, content);
+        if (r < 0)
+                return r;
+        return store_apply(job->manager->store, TAKE_PTR(list), intent_written, d);
+}
+
+static int take_arguments(DataJob *d, const DataStep *step, const int *fds, size_t n_fds)
+{
+        d->step = *step;
+        d->step.token = NULL;
+        if (step->token) {
+                d->token = strdup(step->token);
+                if (!d->token)
+                        return -ENOMEM;
+        }
+        for (size_t i = 0; i < n_fds && i < DATA_FDS_MAX; i++) {
+                d->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+                if (d->fds[i] < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        DataJob *d = calloc(1, sizeof *d);
+        int r;
+
+        if (!d) {
+                job->next(job, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
+                return;
+        }
+        d->job = job;
+        for (size_t i = 0; i < DATA_FDS_MAX; i++)
+                d->fds[i] = -EBADF;
+        data_job_free(job->data_job);
+        job->data_job = d;
+        job->cancel = cancel_moving;
+        r = take_arguments(d, step, fds, n_fds);
+        if (job->cancel_asked)
+                (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
+        if (r >= 0 && step->kind != DATA_READS)
+                r = write_intent(d);
+        else if (r >= 0 && sd_bus_error_is_set(&d->outcome))
+                end_moving(d, &d->outcome);
+        else if (r >= 0)
+                wait_for_place(d);
+        if (r >= 0)
+                return;
+        (void) error_set_errno(&error, r, "Cannot begin to work on volume '%s'", job->volume_name);
+        end_moving(d, &error);
+}
+
+static int fill_token(Operation *op, sd_bus_message *m)
+{
+        DataJob *d = op->job->data_job;
+
+        return sd_bus_message_append(m, "s", d->token);
+}
+
 static void discard_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
-        DataJob *d = op->job->data;
+        DataJob *d = op->job->data_job;
 
-        d->fd = safe_close(d->fd);
+        close_all(d);
         remove_intent(op->job);
         job_finish(op->job, &d->outcome);
 }
 
 static void discard(Job *job, const sd_bus_error *error)
 {
-        DataJob *d = job->data;
+        DataJob *d = job->data_job;
 
         if (error != &d->outcome)
                 (void) sd_bus_error_copy(&d->outcome, error);
@@ -270,13 +318,13 @@ static void discard(Job *job, const sd_bus_error *error)
 
 static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
-        DataJob *d = op->job->data;
+        DataJob *d = op->job->data_job;
 
         if (error) {
                 discard(op->job, error);
                 return;
         }
-        d->fd = safe_close(d->fd);
+        close_all(d);
         remove_intent(op->job);
         d->published(op, pool, reply, NULL);
 }
@@ -285,7 +333,7 @@ void data_job_publish(Job *job, const sd_bus_error *error,
                       void (*done)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *))
 {
         _cleanup_bus_error_free_ sd_bus_error queue_error = SD_BUS_ERROR_NULL;
-        DataJob *d = job->data;
+        DataJob *d = job->data_job;
 
         d->published = done;
         if (error)
@@ -297,29 +345,69 @@ void data_job_publish(Job *job, const sd_bus_error *error,
 
 /* after a restart */
 
+typedef struct Intent {
+        char operation[64], volume[DEF_NAME_MAX + 1], uuid[37];
+        unsigned uid;
+        bool in_place;
+        uint64_t start; /* of the job, µs */
+        uint64_t range_start, range_end;
+} Intent;
+
+static void read_intent(FILE *f, Intent *ret)
+{
+        char line[INTENT_MAX];
+
+        *ret = (Intent){.uid = UINT32_MAX, .range_end = UINT64_MAX};
+        while (fgets(line, sizeof line, f)) {
+                (void) sscanf(line, "operation=%63s", ret->operation);
+                (void) sscanf(line, "uid=%u", &ret->uid);
+                (void) sscanf(line, "start=%" SCNu64, &ret->start);
+                (void) sscanf(line, "pool=%36s", ret->uuid);
+                (void) sscanf(line, "volume=%255[^\n]", ret->volume);
+                (void) sscanf(line, "range=%" SCNu64 "-%" SCNu64, &ret->range_start, &ret->range_end);
+                ret->in_place |= startswith(line, "in-place") != NULL;
+        }
+}
+
+/* A job's operation is a literal; what is read becomes one of those that move data. */
+static const char *known_operation(const char *name)
+{
+        static const char *const known[] = {"create-volume",   "clone-volume",    "import-volume",
+                                            "wipe-volume",     "upload-volume",   "resize-volume",
+                                            "flatten-volume",  "rebase-volume",   "commit-volume",
+                                            "revert-snapshot", "create-snapshot", "delete-snapshot"};
+
+        for (size_t i = 0; i < ELEMENTSOF(known); i++) {
+                if (streq(known[i], name))
+                        return known[i];
+        }
+        return "unknown";
+}
+
 static void recover_one(Manager *m, FILE *f)
 {
         _cleanup_(job_unrefp) Job *job = NULL;
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        char line[INTENT_MAX], volume[DEF_NAME_MAX + 1] = "", uuid[37] = "";
-        uint64_t start = 0;
-        unsigned uid = UINT32_MAX;
-        Pool *pool;
+        Intent intent;
 
-        while (fgets(line, sizeof line, f)) {
-                (void) sscanf(line, "uid=%u", &uid);
-                (void) sscanf(line, "start=%" SCNu64, &start);
-                (void) sscanf(line, "pool=%36s", uuid);
-                (void) sscanf(line, "volume=%255[^\n]", volume);
-        }
-        pool = manager_find_by_uuid(m, uuid);
-        if (job_new(m, pool, "create-volume", UINT32_MAX, volume, &job, NULL) < 0)
+        read_intent(f, &intent);
+        if (intent.in_place &&
+            incomplete_mark(m, intent.uuid, intent.volume, known_operation(intent.operation),
+                            intent.range_start, intent.range_end) < 0)
+                log_error("Cannot mark volume '%s' as incomplete", intent.volume);
+        if (job_new(m, manager_find_by_uuid(m, intent.uuid), known_operation(intent.operation), UINT32_MAX,
+                    intent.volume, &job, NULL) < 0)
                 return;
-        job->uid = uid;
-        job->start = start;
-        (void) sd_bus_error_setf(
+        job->uid = intent.uid;
+        job->start = intent.start;
+        (void) error_setf(
                 &error, STORAGE_ERROR_INTERRUPTED,
-                "Making volume '%s' was cut off by the end of the service; nothing of it is left", volume);
+                intent.in_place
+                        ? "%s of volume '%s' was cut off by the end of the service: its contents are "
+                          "incomplete until that is done again"
+                        : "%s of volume '%s' was cut off by the end of the service; nothing of it "
+                          "is left",
+                job->operation, intent.volume);
         job_ref(job);
         job_publish(job, true);
         job_finish(job, &error);

@@ -2,21 +2,51 @@
 #pragma once
 
 /*
- * The long part of a job that moves data: a worker of its own fills what the pool's worker has reserved,
- * while the pool goes on serving. Before it begins an intent is written down, so that a daemon that dies
- * meanwhile leaves a trace, and its successor can tell that the job was interrupted.
+ * The long part of a job that moves data: a worker of its own does it, on descriptors that the pools'
+ * workers have opened or reserved, while the pools go on serving. Before anything is written an intent is
+ * written down, so that a daemon that dies meanwhile leaves a trace, and its successor can tell what was
+ * interrupted.
  */
 
 #include "service/pool.h"
 
-/* Fills the reserved volume (token, fd: copied); job->next is called with the outcome. */
-void data_job_fill(Job *job, const char *xml, const char *preallocation, const char *token, int fd);
+typedef enum DataKind {
+        DATA_READS,   /* nothing of ours is written: no intent */
+        DATA_MAKES,   /* fills what token has reserved: published, or discarded */
+        DATA_CHANGES, /* writes into an existing volume: if it does not come to its end, that is incomplete
+                       */
+} DataKind;
+
+#define DATA_FDS_MAX 3U
+
+typedef struct DataStep {
+        const char *verb; /* of the data worker; a literal */
+        DataKind kind;
+        /* Appends the arguments; the descriptors are data_job_fd(). */
+        int (*fill)(Job *job, sd_bus_message *m);
+        /* Reads the worker's answer to a success. NULL: there is nothing in it. */
+        int (*answered)(Job *job, sd_bus_message *reply);
+        const char *token;   /* DATA_MAKES; copied */
+        uint64_t start, end; /* DATA_CHANGES: the bytes that are written; UINT64_MAX: to the end */
+} DataStep;
+
 /*
- * After that: publishes what was filled (done gets the worker's answer), or with an error discards it and
- * ends the job with that.
+ * Runs the step: job->next is called with its outcome once every process that could still write is gone.
+ * Copies the descriptors, DATA_FDS_MAX at most; they stay open, with the locks on them, until the job is
+ * over.
+ */
+void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds);
+/* The copy of the descriptor of that index. */
+int data_job_fd(const Job *job, size_t i);
+/*
+ * After a step that DATA_MAKES: publishes what was filled (done gets the worker's answer), or with an error
+ * discards it and ends the job with that.
  */
 void data_job_publish(Job *job, const sd_bus_error *error,
                       void (*done)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *));
-/* Jobs whose intents an earlier daemon left behind reappear as failed (Interrupted); the intents are
- * removed. */
+DataJob *data_job_free(DataJob *d);
+/*
+ * Jobs whose intents an earlier daemon left behind reappear as failed (Interrupted), and volumes that they
+ * were changing are marked as incomplete; the intents are removed.
+ */
 int data_jobs_recover(Manager *m);

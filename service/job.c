@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "service/data-job.h"
 #include "service/pool.h"
 
 #define PROGRESS_USEC (250 * USEC_PER_MSEC)
@@ -113,6 +114,7 @@ Job *job_unref(Job *job)
         job_unlink(job);
         sd_event_source_disable_unref(job->timer);
         sd_event_source_disable_unref(job->progress);
+        data_job_free(job->data_job);
         if (job->free_data)
                 job->free_data(job->data);
         pool_unref(job->pool);
@@ -120,7 +122,7 @@ Job *job_unref(Job *job)
         strv_free(job->changes);
         safe_close(job->result_fd);
         free(job->volume_name);
-        free(job->backing_path);
+        volume_locks_done(&job->locks);
         free(job);
         return NULL;
 }

@@ -10,6 +10,7 @@
 #include <bsd/sys/queue.h>
 
 #include "service/manager.h"
+#include "service/volume-lock.h"
 
 typedef enum JobState {
         JOB_QUEUED,
@@ -57,9 +58,8 @@ struct Job {
         uint64_t id;
         const char *operation; /* a literal: "create-volume" */
         uid_t uid;
-        char *volume_name;  /* what it works on and has locked, besides the pool; NULL: none */
-        char *backing_path; /* the file that its volume is to be built on: nobody may change that meanwhile
-                             */
+        char *volume_name;  /* what it is about, besides the pool; NULL: none */
+        VolumeLocks locks;  /* all that it works on */
         uint64_t start;     /* µs UTC */
         uint64_t end;       /* 0: not over */
         JobState state;
@@ -90,6 +90,7 @@ struct Job {
         /* What the steps keep; freed by free_data. */
         void *data;
         void (*free_data)(void *data);
+        DataJob *data_job; /* owned; the part that moves data, if there is one */
 };
 
 /*

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "service/data-job.h"
+#include "service/incomplete.h"
 #include "service/pool-conflict.h"
 #include "service/pool-lifecycle.h"
 #include "service/store.h"
@@ -218,6 +219,8 @@ void load_begin(Manager *m)
                 else if (autostart_is_due(pool))
                         pool_autostart(pool);
         }
+        if (incomplete_load(m) < 0)
+                log_warning("Cannot look for volumes that are incomplete");
         if (data_jobs_recover(m) < 0)
                 log_warning("Cannot look for jobs that were cut off");
 }

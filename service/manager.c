@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-id128.h>
 
+#include "service/incomplete.h"
 #include "service/pool-worker.h"
 #include "service/store.h"
 
@@ -92,6 +93,8 @@ static int make_folders(Manager *m)
         if (r >= 0)
                 r = make_folder(m->options.state_dir, "intents", 0700);
         if (r >= 0)
+                r = make_folder(m->options.state_dir, "incomplete", 0700);
+        if (r >= 0)
                 r = make_folder(m->options.runtime_dir, "active", 0755);
         if (r >= 0)
                 r = make_folder(m->options.runtime_dir, "autostarted", 0755);
@@ -115,7 +118,8 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         TAILQ_INIT(&m->pools);
         TAILQ_INIT(&m->jobs);
         TAILQ_INIT(&m->kept);
-        TAILQ_INIT(&m->waiting_to_fill);
+        TAILQ_INIT(&m->waiting_to_move);
+        TAILQ_INIT(&m->incomplete);
         RB_INIT(&m->overlays);
         RB_INIT(&m->odd_volumes);
         r = sd_id128_randomize(&id);
@@ -163,6 +167,7 @@ Manager *manager_free(Manager *m)
                 pool->announced = false;
                 pool_remove(pool);
         }
+        incomplete_free_all(m);
         store_free(m->store);
         sd_event_source_disable_unref(m->announce);
         for (size_t i = 0; i < _POOL_TYPE_MAX; i++) {

@@ -12,6 +12,7 @@
 typedef struct Job Job;
 typedef struct Store Store;
 typedef struct DataJob DataJob;
+typedef struct Incomplete Incomplete;
 
 #define POOLS_MAX 1024U
 
@@ -66,8 +67,11 @@ struct Manager {
         TAILQ_HEAD(, Job) kept; /* those of them that are over, in the order of their ends */
         unsigned n_running, n_kept;
         uint64_t last_job;
-        TAILQ_HEAD(, DataJob) waiting_to_fill; /* data-job.c: no more than a few move data at once */
-        unsigned n_filling;
+        TAILQ_HEAD(, DataJob) waiting_to_move; /* data-job.c: no more than a few move data at once */
+        unsigned n_moving;
+        TAILQ_HEAD(, Incomplete) incomplete; /* incomplete.c: volumes whose contents were left half written */
+        unsigned n_incomplete;
+        uint64_t last_incomplete;
         unsigned n_finding, n_finding_hung; /* find-sources.c: searches under way; that hang in the kernel */
         struct OverlayTree overlays;
         struct OddTree odd_volumes;

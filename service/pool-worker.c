@@ -2,7 +2,7 @@
 #include "service/pool-worker.h"
 #include "common/log.h"
 
-#include "service/volume.h"
+#include "service/incomplete.h"
 
 #define BACKOFF_MIN_USEC (100 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (60 * USEC_PER_SEC)
@@ -68,26 +68,38 @@ int pool_worker_call(Pool *pool, Job *job, const char *verb, int (*fill)(Operati
         return 0;
 }
 
-void pool_worker_cancel(Job *job)
+/* True: the job had something there. */
+static bool cancel_in(Pool *pool, const Job *job)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        Pool *pool = job->pool;
         Operation *op;
 
         if (pool->current && pool->current->job == job) {
                 worker_process_cancel(pool->worker);
-                return;
+                return true;
         }
         TAILQ_FOREACH (op, &pool->queue, entry) {
                 if (op->job == job)
                         break;
         }
         if (!op)
-                return;
+                return false;
         TAILQ_REMOVE(&pool->queue, op, entry);
         pool->n_queue--;
         (void) sd_bus_error_set(&error, STORAGE_ERROR_CANCELLED, "Cancelled");
         operation_done(pool, op, NULL, &error);
+        return true;
+}
+
+void pool_worker_cancel(Job *job)
+{
+        if (job->pool && cancel_in(job->pool, job))
+                return;
+        /* A job on volumes of two pools may be at work in the other one. */
+        for (size_t i = 0; i < job->locks.n; i++) {
+                if (cancel_in(job->locks.items[i].pool, job))
+                        return;
+        }
 }
 
 static int read_problems(sd_bus_message *m, char ***ret_codes, char ***ret_texts)
@@ -120,6 +132,7 @@ static void sweep(Pool *pool)
                 if (v->seen_in != pool->listing)
                         volume_remove(v);
         }
+        incomplete_sweep(pool);
 }
 
 static void on_status(Pool *pool, sd_bus_message *m)

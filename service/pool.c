@@ -349,8 +349,9 @@ int pool_require_no_jobs(Pool *pool, const Job *except, const char *verb, sd_bus
         size_t n = 0;
         Job *job;
 
-        TAILQ_FOREACH (job, &pool->jobs, pool_entry) {
-                if (job == except || n >= sizeof names - 1)
+        TAILQ_FOREACH (job, &pool->manager->jobs, entry) {
+                if (job == except || job_is_over(job) || n >= sizeof names - 1 ||
+                    (job->pool != pool && !volume_locks_have_pool(&job->locks, pool)))
                         continue;
                 n += (size_t) snprintf(names + n, sizeof names - n, "%s%s%s%s (job %lu)", n ? ", " : "",
                                        job->operation, job->volume_name ? " of " : "",

@@ -68,6 +68,9 @@ char *store_path(const Manager *m, StoreFile file, const char *name)
         case STORE_INTENT:
                 r = asprintf(&path, "%s/intents/%s", o->state_dir, name);
                 break;
+        case STORE_INCOMPLETE:
+                r = asprintf(&path, "%s/incomplete/%s", o->state_dir, name);
+                break;
         default:
                 return NULL;
         }

@@ -8,6 +8,7 @@
  *   <config>/pools/<name>.xml          definitions, libvirt's pool XML
  *   <config>/autostart/<name>.xml      symlinks to these
  *   <state>/intents/<id>               what is being done to what, while it can be half done
+ *   <state>/incomplete/<n>             volumes whose contents were left half written
  *   <runtime>/active/<name>.xml        pools that are started; transient ones live here only
  *   <runtime>/autostarted/<uuid>       pools that need no autostart any more in this boot
  */
@@ -23,6 +24,7 @@ typedef enum StoreFile {
         STORE_ACTIVE,
         STORE_AUTOSTARTED, /* by UUID */
         STORE_INTENT,
+        STORE_INCOMPLETE,
 } StoreFile;
 
 /* Called when all changes of one call are durable, or have failed. */

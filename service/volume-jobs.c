@@ -4,7 +4,7 @@
 #include <fcntl.h>
 
 #include "service/data-job.h"
-#include "service/pool-worker.h"
+#include "service/volume-work.h"
 
 /* What a job on a volume keeps. */
 typedef struct VolumeWork {
@@ -23,117 +23,74 @@ static void work_free(void *p)
         free(w);
 }
 
-static int require_unlocked(Pool *pool, const char *name, sd_bus_error *error)
+/*
+ * The locks of a job that changes the volume of that name, and of what it is built on. v: NULL if it is to
+ * be made.
+ */
+static int lock(VolumeLocks *l, Pool *pool, const char *name, const Volume *v)
 {
-        Job *job;
+        int r = volume_locks_add(l, pool, name, false);
 
-        TAILQ_FOREACH (job, &pool->jobs, pool_entry) {
-                if (streq_ptr(job->volume_name, name))
-                        return error_setf(error, STORAGE_ERROR_BUSY,
-                                          "Volume '%s' of pool '%s' is busy: job %lu (%s) works on it", name,
-                                          pool->def->name, (unsigned long) job->id, job->operation);
-        }
-        return 0;
+        return r >= 0 && v ? volume_locks_add_chain(l, v) : r;
 }
 
-/* Nobody is just building a volume on v. */
-static int require_no_builder(const Volume *v, sd_bus_error *error)
+/* What def is to be built on, and all behind it, if these are volumes of ours. */
+static int lock_backing(VolumeLocks *l, Pool *pool, const VolumeDef *def)
 {
-        _cleanup_free_ char *path = volume_path(v);
-        Job *job;
-
-        if (!path)
-                return -ENOMEM;
-        TAILQ_FOREACH (job, &v->pool->manager->jobs, entry) {
-                if (!job_is_over(job) && streq_ptr(job->backing_path, path))
-                        return error_setf(
-                                error, STORAGE_ERROR_BUSY,
-                                "Volume '%s' of pool '%s' is busy: job %lu makes volume '%s' on it",
-                                v->row.name, v->pool->def->name, (unsigned long) job->id, job->volume_name);
-        }
-        return 0;
-}
-
-/* The file that def is to be built on, which nobody may be changing. *ret is NULL if there is none. */
-static int require_backing(Pool *pool, const VolumeDef *def, char **ret, sd_bus_error *error)
-{
+        _cleanup_free_ char *path = NULL;
         Volume *v;
-
-        *ret = NULL;
-        if (!def->backing_path)
-                return 0;
-        if (def->backing_path[0] == '/')
-                *ret = strdup(def->backing_path);
-        else if (asprintf(ret, "%s/%s", strempty(pool->def->target_path), def->backing_path) < 0)
-                *ret = NULL;
-        if (!*ret)
-                return -ENOMEM;
-        v = volume_find_by_path(pool->manager, *ret);
-        return v ? require_unlocked(v->pool, v->row.name, error) : 0;
-}
-
-static int begin(Pool *pool, const char *operation, const char *name, const char *verb, uid_t uid, Job **ret,
-                 sd_bus_error *error)
-{
-        VolumeWork *w;
         int r;
 
-        r = pool_require_active(pool, verb, error);
-        if (r >= 0)
-                r = require_unlocked(pool, name, error);
-        if (r < 0)
-                return r;
-        w = calloc(1, sizeof *w);
-        if (!w)
+        if (!def->backing_path)
+                return 0;
+        if (asprintf(&path, "%s%s%s", def->backing_path[0] == '/' ? "" : strempty(pool->def->target_path),
+                     def->backing_path[0] == '/' ? "" : "/", def->backing_path) < 0) {
+                path = NULL;
                 return -ENOMEM;
-        r = job_new(pool->manager, pool, operation, uid, name, ret, error);
+        }
+        v = volume_find_by_path(pool->manager, path);
+        if (!v)
+                return 0;
+        r = volume_locks_add(l, v->pool, v->row.name, true);
+        return r < 0 ? r : volume_locks_add_chain(l, v);
+}
+
+static int begin(Pool *pool, const char *operation, const char *name, const char *verb, VolumeLocks *locks,
+                 uid_t uid, Job **ret, sd_bus_error *error)
+{
+        VolumeWork *w = calloc(1, sizeof *w);
+        int r;
+
+        if (!w) {
+                volume_locks_done(locks);
+                return -ENOMEM;
+        }
+        r = volume_job_begin(pool, operation, name, verb, locks, uid, ret, error);
         if (r < 0) {
                 free(w);
                 return r;
         }
         (*ret)->data = w;
         (*ret)->free_data = work_free;
-        (*ret)->cancelable = true;
-        (*ret)->cancel = pool_worker_cancel;
-        job_ref(*ret);
         return 0;
 }
 
-/* Hands the job to the pool's worker, or ends it with the reason why not. */
+static int begin_on(Volume *v, const char *operation, const char *verb, uid_t uid, Job **ret,
+                    sd_bus_error *error)
+{
+        VolumeLocks locks = {};
+        int r = lock(&locks, v->pool, v->row.name, v);
+
+        if (r >= 0)
+                return begin(v->pool, operation, v->row.name, verb, &locks, uid, ret, error);
+        volume_locks_done(&locks);
+        return r;
+}
+
 static int submit(Job *job, const char *verb, int (*fill)(Operation *, sd_bus_message *),
                   void (*done)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *))
 {
-        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        int r;
-
-        r = pool_worker_call(job->pool, job, verb, fill, done, 0, &error);
-        if (r >= 0)
-                return 0;
-        if (!sd_bus_error_is_set(&error))
-                (void) error_set_errno(&error, r, "Cannot queue work for pool '%s'", job->pool->def->name);
-        job_finish(job, &error);
-        return 0;
-}
-
-/* The worker's answer is a row: it is put into the pool, and the job is done. */
-static void finish_with_row(Job *job, Pool *pool, sd_bus_message *reply)
-{
-        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        VolumeRow row = {};
-        Volume *v = NULL;
-        int r;
-
-        r = volume_row_read(reply, &row);
-        if (r > 0)
-                r = volume_update(pool, &row, &v);
-        volume_row_done(&row);
-        if (r < 0)
-                (void) error_set_errno(&error, r, "Cannot read what the worker of pool '%s' answered",
-                                       pool->def->name);
-        if (v)
-                v->seen_in = pool->listing;
-        job->result_is_volume = r >= 0;
-        job_finish(job, &error);
+        return volume_job_submit(job, job->pool, verb, fill, done);
 }
 
 /* create */
@@ -152,7 +109,23 @@ static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const
         if (error)
                 job_finish(op->job, error);
         else
-                finish_with_row(op->job, pool, reply);
+                volume_job_finish_with_row(op->job, pool, reply, NULL);
+}
+
+static int fill_data(Job *job, sd_bus_message *m)
+{
+        _cleanup_free_ char *pool_xml = NULL;
+        VolumeWork *w = job->data;
+        int r;
+
+        r = pool_def_format_xml(job->pool->def, NULL, &pool_xml);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ssh", pool_xml, w->xml, data_job_fd(job, 0));
+        if (r < 0)
+                return r;
+        return w->preallocation
+                       ? sd_bus_message_append(m, "a{sv}", 1, "preallocation", "s", w->preallocation)
+                       : sd_bus_message_append(m, "a{sv}", 0);
 }
 
 static void fill_finished(Job *job, const sd_bus_error *error)
@@ -164,7 +137,6 @@ static void create_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
 {
         _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
         Job *job = op->job;
-        VolumeWork *w = job->data;
         const char *token;
         int fd = -EBADF, r;
 
@@ -186,10 +158,13 @@ static void create_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
                                        pool->def->name);
                 job_finish(job, &bad);
         } else if (isempty(token))
-                finish_with_row(job, pool, reply);
+                volume_job_finish_with_row(job, pool, reply, NULL);
         else {
                 job->next = fill_finished;
-                data_job_fill(job, w->xml, w->preallocation, token, fd);
+                data_job_run(
+                        job,
+                        &(DataStep){.verb = "Fill", .kind = DATA_MAKES, .fill = fill_data, .token = token},
+                        &fd, 1);
         }
 }
 
@@ -197,25 +172,28 @@ int volume_create(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
                   sd_bus_error *error)
 {
         _cleanup_(volume_def_freep) VolumeDef *def = def_arg;
-        _cleanup_free_ char *backing = NULL;
+        VolumeLocks locks = {};
         VolumeWork *w;
         int r;
 
         if (volume_find(pool, def->name))
                 return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
                                   def->name, pool->def->name);
-        r = require_backing(pool, def, &backing, error);
+        r = lock(&locks, pool, def->name, NULL);
         if (r >= 0)
-                r = begin(pool, "create-volume", def->name, "given a volume", uid, ret, error);
-        if (r < 0)
+                r = lock_backing(&locks, pool, def);
+        if (r >= 0)
+                r = begin(pool, "create-volume", def->name, "given a volume", &locks, uid, ret, error);
+        if (r < 0) {
+                volume_locks_done(&locks);
                 return r;
-        (*ret)->backing_path = TAKE_PTR(backing);
+        }
         w = (*ret)->data;
         r = volume_def_format_xml(def, &w->xml);
         if (r >= 0)
                 r = free_and_strdup(&w->preallocation, preallocation);
         if (r < 0) {
-                job_finish(*ret, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
+                volume_job_finish_oom(*ret);
                 return 0;
         }
         return submit(*ret, "CreateVolume", fill_create, create_done);
@@ -268,10 +246,7 @@ int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *err
 
         r = require_no_dependents(v, error);
         if (r >= 0)
-                r = require_no_builder(v, error);
-        if (r < 0)
-                return r;
-        r = begin(v->pool, "delete-volume", v->row.name, "changed", uid, ret, error);
+                r = begin_on(v, "delete-volume", "changed", uid, ret, error);
         if (r < 0)
                 return r;
         ((VolumeWork *) (*ret)->data)->force = force;
@@ -323,10 +298,7 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
                                   "Volume '%s' has %lu bytes: to make it smaller, at the loss of what is at "
                                   "its end, ask for shrink",
                                   v->row.name, (unsigned long) v->row.capacity);
-        r = require_no_builder(v, error);
-        if (r < 0)
-                return r;
-        r = begin(v->pool, "resize-volume", v->row.name, "changed", uid, ret, error);
+        r = begin_on(v, "resize-volume", "changed", uid, ret, error);
         if (r < 0)
                 return r;
         w = (*ret)->data;
@@ -363,7 +335,7 @@ int volume_ensure(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
                 (*ret)->has_changes = true;
                 return strv_extend(&(*ret)->changes, "resized");
         }
-        r = begin(pool, "ensure-volume", def->name, "given a volume", uid, ret, error);
+        r = begin_on(v, "ensure-volume", "given a volume", uid, ret, error);
         if (r < 0)
                 return r;
         (*ret)->has_changes = (*ret)->result_is_volume = true;
@@ -402,7 +374,7 @@ int volume_open(Volume *v, const char *mode, uid_t uid, Job **ret, sd_bus_error 
 {
         int r;
 
-        r = begin(v->pool, "open-volume", v->row.name, "read", uid, ret, error);
+        r = begin_on(v, "open-volume", "read", uid, ret, error);
         if (r < 0)
                 return r;
         ((VolumeWork *) (*ret)->data)->write = streq(mode, "rw");

@@ -2,6 +2,7 @@
 #include "service/volume.h"
 
 #include "service/device-id.h"
+#include "service/incomplete.h"
 #include "service/pool.h"
 
 static int overlay_compare(Overlay *a, Overlay *b)
@@ -353,11 +354,18 @@ static void volume_free(Volume *v)
         free(v);
 }
 
+void volume_mark_changed(Volume *v, unsigned changes)
+{
+        mark(v, changes);
+}
+
 void volume_remove(Volume *v)
 {
         bool never_told = v->changes & VOLUME_ADDED;
         Pool *pool = v->pool;
         RemovedVolume *removed;
+
+        incomplete_clear(pool->manager, pool->def->uuid, v->row.name, 0, UINT64_MAX);
 
         if (!never_told) {
                 removed = malloc(sizeof *removed + strlen(v->row.name) + 1);

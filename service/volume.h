@@ -68,6 +68,8 @@ RB_PROTOTYPE(VolumeTree, Volume, node, volume_compare)
 int volume_update(Pool *pool, VolumeRow *row, Volume **ret);
 /* Removes and frees it, and marks that for announcement. */
 void volume_remove(Volume *v);
+/* Marks VolumeChanges for announcement that are not of its row. */
+void volume_mark_changed(Volume *v, unsigned changes);
 /* Announces what is pending of this volume now. */
 void volume_flush(Volume *v);
 /* Frees all volumes of a pool without announcing each. */

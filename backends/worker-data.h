@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The worker of a data job: one call, then its end. Each verb has a file of its own, and a row in the vtable
+ * in worker-data.c. See worker-protocol.h.
+ */
+
+#include "backends/worker.h"
+
+typedef struct DataWorker {
+        sd_bus *bus;
+        uint64_t last; /* CLOCK_MONOTONIC: the last progress was told */
+} DataWorker;
+
+/* A call about one volume of a pool. */
+typedef struct DataCall {
+        BackendContext ctx;
+        PoolDef *pool;
+        const char *name; /* of the volume, for messages; the message's */
+        int fd;           /* of the volume; the message's */
+} DataCall;
+
+/* Reads (s pool xml, s volume name, h fd) from m, and prepares the context, whose words go to error. */
+int data_call_begin(sd_bus_message *m, DataWorker *w, sd_bus_error *error, DataCall *ret);
+void data_call_done(DataCall *call);
+/*
+ * Contents are about to be written in place: from now on the volume is incomplete if the call does not come
+ * to its end. Returns when the daemon is sure to hear of it.
+ */
+int data_call_writing(DataCall *call);
+/* The context of a call that is not about one volume. */
+BackendContext data_context(DataWorker *w, const PoolDef *pool, sd_bus_error *error);
+
+/* Handlers of the vtable. */
+int data_worker_fill(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "service/volume-in-place.h"
+
+#include "service/data-job.h"
+
+typedef struct Work {
+        InPlace what;
+        sd_bus_error outcome;
+} Work;
+
+static void work_free(void *p)
+{
+        Work *w = p;
+
+        if (w->what.free_argument)
+                w->what.free_argument(w->what.argument);
+        sd_bus_error_free(&w->outcome);
+        free(w);
+}
+
+static int fill_look(Operation *op, sd_bus_message *m)
+{
+        return sd_bus_message_append(m, "s", op->job->volume_name);
+}
+
+static void look_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        Work *w = op->job->data;
+
+        if (!error)
+                volume_job_finish_with_row(op->job, pool, reply, &w->outcome);
+        else
+                job_finish(op->job, sd_bus_error_is_set(&w->outcome) ? &w->outcome : error);
+}
+
+static void work_done(Job *job, const sd_bus_error *error)
+{
+        Work *w = job->data;
+
+        if (!w->what.write) {
+                job_finish(job, error);
+                return;
+        }
+        if (error)
+                (void) sd_bus_error_copy(&w->outcome, error);
+        (void) volume_job_submit(job, job->pool, "LookVolume", fill_look, look_done);
+        /* It cannot be cancelled any more: what is done is done. */
+        job->cancel = NULL;
+}
+
+static int fill_work(Job *job, sd_bus_message *m)
+{
+        _cleanup_free_ char *pool_xml = NULL;
+        Work *w = job->data;
+        int r;
+
+        r = pool_def_format_xml(job->pool->def, NULL, &pool_xml);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ssh", pool_xml, job->volume_name, data_job_fd(job, 0));
+        return r < 0 ? r : w->what.fill(job, m, w->what.argument);
+}
+
+static int work_answered(Job *job, sd_bus_message *reply)
+{
+        Work *w = job->data;
+
+        return w->what.answered ? w->what.answered(job, reply, w->what.argument) : 0;
+}
+
+static int fill_open(Operation *op, sd_bus_message *m)
+{
+        Work *w = op->job->data;
+
+        return sd_bus_message_append(m, "ssa{sv}", op->job->volume_name, w->what.write ? "write" : "read", 1,
+                                     "force", "b", (int) w->what.force);
+}
+
+static void open_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
+        Work *w = op->job->data;
+        DataStep step = {
+                .verb = w->what.verb,
+                .kind = w->what.write ? DATA_CHANGES : DATA_READS,
+                .fill = fill_work,
+                .answered = work_answered,
+                .start = w->what.start,
+                .end = w->what.end,
+        };
+        int fd, r;
+
+        if (error) {
+                job_finish(op->job, error);
+                return;
+        }
+        r = sd_bus_message_read(reply, "h", &fd);
+        if (r < 0) {
+                (void) error_set_errno(&bad, r, "Cannot read what the worker of pool '%s' answered",
+                                       pool->def->name);
+                job_finish(op->job, &bad);
+                return;
+        }
+        op->job->next = work_done;
+        data_job_run(op->job, &step, &fd, 1);
+}
+
+static Work *work_new(const InPlace *what)
+{
+        Work *w = calloc(1, sizeof *w);
+
+        if (w)
+                w->what = *what;
+        else if (what->free_argument)
+                what->free_argument(what->argument);
+        return w;
+}
+
+int volume_in_place(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t uid, Job **ret,
+                    sd_bus_error *error)
+{
+        VolumeLocks none = {}, *l = locks ? locks : &none;
+        Work *w = work_new(what);
+        int r;
+
+        r = w ? volume_locks_add(l, v->pool, v->row.name, !what->write) : -ENOMEM;
+        if (r >= 0)
+                r = volume_locks_add_chain(l, v);
+        if (r >= 0)
+                r = volume_job_begin(v->pool, what->operation, v->row.name, what->said, l, uid, ret, error);
+        else
+                volume_locks_done(l);
+        if (r < 0) {
+                if (w)
+                        work_free(w);
+                return r;
+        }
+        (*ret)->data = w;
+        (*ret)->free_data = work_free;
+        return volume_job_submit(*ret, v->pool, "OpenVolume", fill_open, open_done);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Jobs on a volume where it is: the pool's worker opens it, so that nobody else can begin to use it, a data
+ * worker does the work through that descriptor, and the pool's worker looks at what became of it.
+ */
+
+#include "service/volume-work.h"
+
+typedef struct InPlace {
+        const char *operation; /* a literal: "wipe-volume" */
+        const char *said;      /* of the pool, if that is not active: "wiped" is wrong, "changed" is right */
+        const char *
+                verb; /* of the data worker: gets (s pool xml, s volume name, h fd), and what fill appends */
+        bool write;   /* else it is only read, and shared with others who read */
+        bool force;   /* even if somebody uses it */
+        uint64_t start, end; /* the bytes that are written; UINT64_MAX: to the end */
+        int (*fill)(Job *job, sd_bus_message *m, void *argument);
+        int (*answered)(Job *job, sd_bus_message *reply,
+                        void *argument); /* may be NULL: the answer is empty */
+        void *argument;
+        void (*free_argument)(void *argument);
+} InPlace;
+
+/*
+ * Takes what->argument and locks (more of them than the volume's own; may be NULL), also on failure. *ret is
+ * a reference for the caller. Nothing has happened if it fails.
+ */
+int volume_in_place(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t uid, Job **ret,
+                    sd_bus_error *error);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "service/volume-work.h"
+
+#include "service/pool-worker.h"
+
+int volume_job_begin(Pool *pool, const char *operation, const char *name, const char *verb,
+                     VolumeLocks *locks, uid_t uid, Job **ret, sd_bus_error *error)
+{
+        int r;
+
+        r = pool_require_active(pool, verb, error);
+        if (r >= 0)
+                r = volume_locks_check(locks, pool->manager, error);
+        if (r >= 0)
+                r = job_new(pool->manager, pool, operation, uid, name, ret, error);
+        if (r < 0) {
+                volume_locks_done(locks);
+                return r;
+        }
+        (*ret)->locks = *locks;
+        *locks = (VolumeLocks){};
+        (*ret)->cancelable = true;
+        (*ret)->cancel = pool_worker_cancel;
+        job_ref(*ret);
+        return 0;
+}
+
+int volume_job_submit(Job *job, Pool *pool, const char *verb, int (*fill)(Operation *, sd_bus_message *),
+                      void (*done)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *))
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        job->cancel = pool_worker_cancel;
+        r = pool_worker_call(pool, job, verb, fill, done, 0, &error);
+        if (r >= 0)
+                return 0;
+        if (!sd_bus_error_is_set(&error))
+                (void) error_set_errno(&error, r, "Cannot queue work for pool '%s'", pool->def->name);
+        job_finish(job, &error);
+        return 0;
+}
+
+void volume_job_finish_with_row(Job *job, Pool *pool, sd_bus_message *reply,
+                                const sd_bus_error *error_before)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        VolumeRow row = {};
+        Volume *v = NULL;
+        int r;
+
+        if (sd_bus_error_is_set(error_before))
+                (void) sd_bus_error_copy(&error, error_before);
+        r = volume_row_read(reply, &row);
+        if (r > 0)
+                r = volume_update(pool, &row, &v);
+        volume_row_done(&row);
+        if (r < 0 && !sd_bus_error_is_set(&error))
+                (void) error_set_errno(&error, r, "Cannot read what the worker of pool '%s' answered",
+                                       pool->def->name);
+        if (v)
+                v->seen_in = pool->listing;
+        job->result_is_volume = r >= 0;
+        job_finish(job, &error);
+}
+
+void volume_job_finish_oom(Job *job)
+{
+        job_finish(job, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
+}
