@@ -281,6 +281,9 @@ void job_finish(Job *job, const sd_bus_error *error)
                 TAILQ_REMOVE(&job->waiters, waiter, entry);
                 waiter->done(waiter, job);
         }
+        /* The job may be shown for a while still; what it had open is let go of now, and so are the locks on
+         * that. */
+        job->data_job = data_job_free(job->data_job);
         job_retire(job);
         job_unref(job);
         if (m->check_idle)
