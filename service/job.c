@@ -266,6 +266,8 @@ void job_finish(Job *job, const sd_bus_error *error)
                                                                              : JOB_FAILED;
         job->end = now_realtime();
         job->cancel = NULL;
+        /* Before anybody hears of the end: what it had open is let go of, and so are the locks on that. */
+        job->data_job = data_job_free(job->data_job);
         job->progress = sd_event_source_disable_unref(job->progress);
         if (job->state == JOB_SUCCEEDED && job->bytes_total > 0)
                 job->bytes_done = job->bytes_total;
@@ -281,9 +283,6 @@ void job_finish(Job *job, const sd_bus_error *error)
                 TAILQ_REMOVE(&job->waiters, waiter, entry);
                 waiter->done(waiter, job);
         }
-        /* The job may be shown for a while still; what it had open is let go of now, and so are the locks on
-         * that. */
-        job->data_job = data_job_free(job->data_job);
         job_retire(job);
         job_unref(job);
         if (m->check_idle)
