@@ -225,6 +225,14 @@ static void pool_ready(Pool *pool)
         hold_release(bus_of(pool->manager), pool);
 }
 
+static void moving(Manager *m, bool any)
+{
+        Inhibitor *i = bus_of(m)->inhibitor;
+
+        if (i)
+                inhibitor_set(i, any);
+}
+
 static uint64_t backlog(Manager *m)
 {
         uint64_t n = 0;
@@ -247,5 +255,6 @@ const AnnounceHooks bus_announce_hooks = {
         .job_completed = job_completed,
         .job_removed = job_removed,
         .pool_ready = pool_ready,
+        .moving = moving,
         .backlog = backlog,
 };

@@ -153,6 +153,8 @@ int bus_new(Manager *m, sd_bus *bus, void (*check_idle)(void *userdata), void *u
         m->hooks = &bus_announce_hooks;
         m->hooks_userdata = b;
         r = policy_new(bus, m->options.session, on_policy_changed, b, &b->policy);
+        if (r >= 0 && !m->options.session)
+                r = inhibitor_new(bus, m->event, &b->inhibitor);
         if (r >= 0)
                 r = add_objects(b);
         if (r < 0)
@@ -170,6 +172,7 @@ Bus *bus_free(Bus *b)
         hold_free(b);
         while ((node = TAILQ_FIRST(&b->pools)))
                 volumes_node_free(b, node);
+        inhibitor_free(b->inhibitor);
         policy_free(b->policy);
         sd_bus_unref(b->bus);
         free(b);

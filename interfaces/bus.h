@@ -8,6 +8,7 @@
 
 #include <bsd/sys/queue.h>
 
+#include "interfaces/inhibitor.h"
 #include "policy/policy.h"
 #include "service/pool.h"
 
@@ -33,6 +34,7 @@ typedef struct Bus {
         Manager *manager;
         sd_bus *bus;
         Policy *policy;
+        Inhibitor *inhibitor;    /* NULL in session mode */
         TAILQ_HEAD(, Held) held; /* calls that wait for a pool's contents */
         unsigned n_held;
         TAILQ_HEAD(, PoolOnBus) pools;      /* what is registered for each pool's volumes */

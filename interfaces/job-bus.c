@@ -17,20 +17,55 @@ GETTER(get_operation)
         return sd_bus_message_append(reply, "s", ((Job *) userdata)->operation);
 }
 
+static int append_volume(sd_bus_message *m, const Pool *pool, const char *name)
+{
+        _cleanup_free_ char *path = path_of_volume(pool, name);
+
+        return path ? sd_bus_message_append(m, "o", path) : -ENOMEM;
+}
+
+static int append_pool(sd_bus_message *m, const Pool *pool)
+{
+        _cleanup_free_ char *path = path_of_pool(pool);
+
+        return path ? sd_bus_message_append(m, "o", path) : -ENOMEM;
+}
+
+/* The other volumes that a job works on, such as the source of a copy, and their pools, each once. */
+static int append_locked(sd_bus_message *m, const Job *job)
+{
+        const VolumeLock *items = job->locks.items;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < job->locks.n; i++) {
+                bool named = items[i].pool == job->pool && streq_ptr(items[i].name, job->volume_name);
+                bool pool_named = items[i].pool == job->pool;
+
+                for (size_t k = 0; k < i; k++) {
+                        named |= items[k].pool == items[i].pool && streq(items[k].name, items[i].name);
+                        pool_named |= items[k].pool == items[i].pool;
+                }
+                if (!named)
+                        r = append_volume(m, items[i].pool, items[i].name);
+                if (r >= 0 && !pool_named)
+                        r = append_pool(m, items[i].pool);
+        }
+        return r;
+}
+
 GETTER(get_objects)
 {
-        _cleanup_free_ char *pool = NULL, *volume = NULL;
         Job *job = userdata;
+        int r;
 
-        if (!job->pool)
-                return sd_bus_message_append(reply, "ao", 0);
-        pool = path_of_pool(job->pool);
-        if (!pool)
-                return -ENOMEM;
-        if (!job->volume_name)
-                return sd_bus_message_append(reply, "ao", 1, pool);
-        volume = path_of_volume(job->pool, job->volume_name);
-        return volume ? sd_bus_message_append(reply, "ao", 2, pool, volume) : -ENOMEM;
+        r = sd_bus_message_open_container(reply, 'a', "o");
+        if (r >= 0 && job->pool && job->volume_name)
+                r = append_volume(reply, job->pool, job->volume_name);
+        if (r >= 0 && job->pool)
+                r = append_pool(reply, job->pool);
+        if (r >= 0)
+                r = append_locked(reply, job);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
 GETTER(get_state)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
+#include "service/data-queue.h"
 #include "service/incomplete.h"
 #include "service/pool-worker.h"
 #include "service/store.h"
@@ -14,14 +15,10 @@
 #define MOVE_TIMEOUT_USEC (UINT64_C(7 * 24 * 3600) * USEC_PER_SEC)
 #define INTENT_MAX 4096U
 
-/* So many workers move data at once: more would only get in each other's way. */
-#define MOVING_MAX 4U
-
 struct DataJob {
-        TAILQ_ENTRY(DataJob) entry; /* in manager->waiting_to_move, if waiting */
-        bool waiting, moving;
-        bool writing; /* the worker has begun to write into an existing volume */
-        Job *job;     /* not owned: it owns this */
+        DataPlace place; /* the first member: see start_moving() */
+        bool writing;    /* the worker has begun to write into an existing volume */
+        Job *job;        /* not owned: it owns this */
         WorkerProcess *worker;
         DataStep step;
         char *token;
@@ -30,32 +27,6 @@ struct DataJob {
         sd_bus_error outcome;
         void (*published)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *);
 };
-
-static void start_moving(DataJob *d);
-
-/* Lets go of a place among those that move data or wait, and gives it to the next. */
-static void leave_queue(DataJob *d)
-{
-        Manager *m = d->job->manager;
-
-        if (d->waiting)
-                TAILQ_REMOVE(&m->waiting_to_move, d, entry);
-        if (d->moving)
-                m->n_moving--;
-        d->waiting = d->moving = false;
-}
-
-static void start_waiting(Manager *m)
-{
-        DataJob *d;
-
-        while (m->n_moving < MOVING_MAX && (d = TAILQ_FIRST(&m->waiting_to_move))) {
-                leave_queue(d);
-                d->moving = true;
-                m->n_moving++;
-                start_moving(d);
-        }
-}
 
 static void close_all(DataJob *d)
 {
@@ -67,7 +38,7 @@ DataJob *data_job_free(DataJob *d)
 {
         if (!d)
                 return NULL;
-        leave_queue(d);
+        data_place_leave(d->job->manager, &d->place);
         worker_process_free(d->worker);
         close_all(d);
         free(d->token);
@@ -116,12 +87,12 @@ static void end_moving(DataJob *d, const sd_bus_error *error)
 {
         Job *job = job_ref(d->job);
 
-        leave_queue(d);
+        data_place_leave(job->manager, &d->place);
         job->cancel = NULL;
         if (d->step.kind == DATA_CHANGES)
                 end_change(d, error);
         job->next(job, error);
-        start_waiting(job->manager);
+        data_queue_run(job->manager);
         job_unref(job);
 }
 
@@ -182,16 +153,18 @@ static void cancel_moving(Job *job)
                 return;
         }
         (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
-        if (d->waiting)
+        if (d->place.waiting)
                 end_moving(d, &d->outcome);
 }
 
-static void start_moving(DataJob *d)
+static void start_moving(DataPlace *place)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        DataJob *d = (DataJob *) place;
         const WorkerHooks hooks = {.signal = on_signal, .gone = on_gone, .userdata = d};
         int r;
 
+        job_set_running(d->job);
         r = worker_process_new(d->job->manager->event, d->job->manager->options.worker_path, "data",
                                "the worker of this job", &hooks, &d->worker, &error);
         if (r >= 0)
@@ -207,9 +180,16 @@ static void start_moving(DataJob *d)
 
 static void wait_for_place(DataJob *d)
 {
-        d->waiting = true;
-        TAILQ_INSERT_TAIL(&d->job->manager->waiting_to_move, d, entry);
-        start_waiting(d->job->manager);
+        Job *job = job_ref(d->job);
+
+        if (data_place_wait(job->manager, &d->place, job->uid) < 0)
+                end_moving(d, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
+        else
+                data_queue_run(job->manager);
+        /* It may have begun, or even be over, and d with it. */
+        if (job->data_job && job->data_job->place.waiting)
+                job_set_queued(job);
+        job_unref(job);
 }
 
 static void intent_written(const sd_bus_error *error, void *userdata)
@@ -270,6 +250,7 @@ void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds)
                 return;
         }
         d->job = job;
+        d->place.start = start_moving;
         for (size_t i = 0; i < DATA_FDS_MAX; i++)
                 d->fds[i] = -EBADF;
         data_job_free(job->data_job);

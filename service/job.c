@@ -144,13 +144,23 @@ void job_forget(Job *job)
         job_unref(job);
 }
 
-void job_set_running(Job *job)
+static void change_state(Job *job, JobState from, JobState to)
 {
-        if (job->state != JOB_QUEUED)
+        if (job->state != from)
                 return;
-        job->state = JOB_RUNNING;
+        job->state = to;
         if (job->published)
                 job->manager->hooks->job_changed(job, JOB_CHANGE_STATE);
+}
+
+void job_set_running(Job *job)
+{
+        change_state(job, JOB_QUEUED, JOB_RUNNING);
+}
+
+void job_set_queued(Job *job)
+{
+        change_state(job, JOB_RUNNING, JOB_QUEUED);
 }
 
 static int on_progress_time(sd_event_source *s, uint64_t usec, void *userdata)

@@ -58,10 +58,10 @@ struct Job {
         uint64_t id;
         const char *operation; /* a literal: "create-volume" */
         uid_t uid;
-        char *volume_name;  /* what it is about, besides the pool; NULL: none */
-        VolumeLocks locks;  /* all that it works on */
-        uint64_t start;     /* µs UTC */
-        uint64_t end;       /* 0: not over */
+        char *volume_name; /* what it is about, besides the pool; NULL: none */
+        VolumeLocks locks; /* all that it works on */
+        uint64_t start;    /* µs UTC */
+        uint64_t end;      /* 0: not over */
         JobState state;
         bool cancelable, cancel_asked;
         uint64_t bytes_done, bytes_total, rate, expected_end; /* bytes, bytes/s, µs UTC */
@@ -104,6 +104,8 @@ Job *job_unref(Job *job);
 DEFINE_CLEANUP(Job *, job_unref)
 
 void job_set_running(Job *job);
+/* It waits again, for its next step. */
+void job_set_queued(Job *job);
 void job_set_progress(Job *job, uint64_t done, uint64_t total);
 /* Ends it: error NULL or unset is success. Tells those who wait, and drops the steps' reference. */
 void job_finish(Job *job, const sd_bus_error *error);

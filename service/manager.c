@@ -118,7 +118,7 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         TAILQ_INIT(&m->pools);
         TAILQ_INIT(&m->jobs);
         TAILQ_INIT(&m->kept);
-        TAILQ_INIT(&m->waiting_to_move);
+        TAILQ_INIT(&m->data_queue.users);
         TAILQ_INIT(&m->incomplete);
         RB_INIT(&m->overlays);
         RB_INIT(&m->odd_volumes);

@@ -32,9 +32,18 @@ typedef struct AnnounceHooks {
         void (*job_removed)(Job *job);
         /* Calls that wait for the pool's contents can go on. */
         void (*pool_ready)(Pool *pool);
+        /* Data is moved from now on, or no more. */
+        void (*moving)(Manager *m, bool any);
         /* How many messages wait to be written to the bus: no more signals while there are many. */
         uint64_t (*backlog)(Manager *m);
 } AnnounceHooks;
+
+/* data-queue.c */
+typedef struct DataQueue {
+        TAILQ_HEAD(, DataUser) users; /* who have jobs that move data or wait for that */
+        unsigned n_moving;
+        bool running, told_moving;
+} DataQueue;
 
 /* What the backends of this build can do, as the store worker told at the start. */
 typedef struct TypeAbility {
@@ -67,9 +76,9 @@ struct Manager {
         TAILQ_HEAD(, Job) kept; /* those of them that are over, in the order of their ends */
         unsigned n_running, n_kept;
         uint64_t last_job;
-        TAILQ_HEAD(, DataJob) waiting_to_move; /* data-job.c: no more than a few move data at once */
-        unsigned n_moving;
-        TAILQ_HEAD(, Incomplete) incomplete; /* incomplete.c: volumes whose contents were left half written */
+        DataQueue data_queue;
+        TAILQ_HEAD(, Incomplete)
+        incomplete; /* incomplete.c: volumes whose contents were left half written */
         unsigned n_incomplete;
         uint64_t last_incomplete;
         unsigned n_finding, n_finding_hung; /* find-sources.c: searches under way; that hang in the kernel */

@@ -31,6 +31,7 @@ struct WorkerProcess {
         WorkerReply reply;
         void *reply_userdata;
         sd_bus_slot *call_slot;
+        sd_bus_message *unsent; /* a call that waits for the worker to be there */
         sd_event_source *deadline;
         sd_event_source *group_poll;
         uint64_t group_poll_usec, killed_at;
@@ -82,11 +83,15 @@ static int fork_worker(const char *path, const char *role, pid_t *ret_pid, int *
         return 0;
 }
 
+static void send_unsent(WorkerProcess *w);
+
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         WorkerProcess *w = userdata;
 
-        if (w->hooks.signal && sd_bus_message_is_signal(m, WORKER_INTERFACE, NULL))
+        if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Connected"))
+                send_unsent(w);
+        else if (w->hooks.signal && sd_bus_message_is_signal(m, WORKER_INTERFACE, NULL))
                 w->hooks.signal(w, m, w->hooks.userdata);
         return 0;
 }
@@ -111,6 +116,8 @@ static int connect_worker(WorkerProcess *w, int fd)
                 r = sd_bus_negotiate_fds(w->bus, true);
         if (r >= 0)
                 r = sd_bus_set_anonymous(w->bus, true);
+        if (r >= 0)
+                r = sd_bus_set_connected_signal(w->bus, true);
         if (r >= 0)
                 r = sd_bus_start(w->bus);
         if (r >= 0)
@@ -159,6 +166,7 @@ WorkerProcess *worker_process_free(WorkerProcess *w)
         sd_event_source_disable_unref(w->deadline);
         sd_event_source_disable_unref(w->group_poll);
         sd_bus_slot_unref(w->call_slot);
+        sd_bus_message_unref(w->unsent);
         sd_bus_close_unref(w->bus);
         sd_event_unref(w->event);
         free(w->what);
@@ -178,6 +186,7 @@ static void finish_call(WorkerProcess *w, sd_bus_message *reply, const sd_bus_er
 
         w->reply = NULL;
         w->call_slot = sd_bus_slot_unref(w->call_slot);
+        w->unsent = sd_bus_message_unref(w->unsent);
         if (w->deadline)
                 (void) sd_event_source_set_enabled(w->deadline, SD_EVENT_OFF);
         if (callback)
@@ -222,6 +231,25 @@ static int arm_deadline(WorkerProcess *w, uint64_t usec)
         return sd_event_source_set_enabled(w->deadline, SD_EVENT_ONESHOT);
 }
 
+static int send_call(WorkerProcess *w, sd_bus_message *m)
+{
+        /* The time-out is ours, not sd-bus's: only after the worker is really gone is its call over. */
+        int r = sd_bus_call_async(w->bus, &w->call_slot, m, on_reply, w, UINT64_MAX);
+
+        if (r != -ENOTCONN && r != -ECONNRESET && r != -EPIPE)
+                return r;
+        worker_process_kill(w); /* it is dead and not reaped yet: the answer is how it died */
+        return 0;
+}
+
+static void send_unsent(WorkerProcess *w)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *m = TAKE_PTR(w->unsent);
+
+        if (m && send_call(w, m) < 0)
+                worker_process_kill(w);
+}
+
 int worker_process_call(WorkerProcess *w, sd_bus_message *m, uint64_t timeout, WorkerReply reply,
                         void *userdata)
 {
@@ -234,11 +262,12 @@ int worker_process_call(WorkerProcess *w, sd_bus_message *m, uint64_t timeout, W
         r = arm_deadline(w, timeout);
         if (r < 0)
                 return r;
-        /* The time-out is ours, not sd-bus's: only after the worker is really gone is its call over. */
-        r = sd_bus_call_async(w->bus, &w->call_slot, m, on_reply, w, UINT64_MAX);
-        if (r == -ENOTCONN || r == -ECONNRESET || r == -EPIPE)
-                worker_process_kill(w); /* it is dead and not reaped yet: the answer is how it died */
-        else if (r < 0) {
+        /* sd-bus would wait until the worker has started before it sends a descriptor: we do not. */
+        if (sd_bus_is_ready(w->bus) > 0)
+                r = send_call(w, m);
+        else
+                w->unsent = sd_bus_message_ref(m);
+        if (r < 0) {
                 (void) sd_event_source_set_enabled(w->deadline, SD_EVENT_OFF);
                 return r;
         }

@@ -76,6 +76,10 @@ SYSTEM_POLICY = """
   </policy>
   <include>/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
   <include>{conf}</include>
+  <policy user="root">
+    <allow own="org.freedesktop.login1"/>
+    <allow send_destination="org.freedesktop.login1"/>
+  </policy>
 """
 
 SESSION_POLICY = """

@@ -136,6 +136,16 @@ def test_page_of_the_service_tells_every_option():
         assert re.search(re.escape(option) + r"\b", page), option
 
 
+@pytest.mark.parametrize("header, name", [
+    ("job.h", "JOBS_PER_USER_MAX"), ("job.h", "JOBS_MAX"), ("job.h", "JOBS_KEPT_MAX"), ("data-queue.h", "MOVING_MAX"),
+    ("data-queue.h", "MOVING_PER_USER_MAX"),
+])
+def test_page_of_the_service_tells_every_limit(header, name):
+    limit = re.search(rf"^#define {name} (\d+)U$", read(f"{SOURCE}/service/{header}"), re.MULTILINE).group(1)
+    section = read(f"{SOURCE}/docs/storaged.8").split(".SH LIMITS")[1].split(".SH")[0]
+    assert re.search(rf"\b{limit}\b", section), f"{name} is {limit}"
+
+
 def bash_completions(line, path):
     """What bash offers for the last word of the line."""
     script = f"""

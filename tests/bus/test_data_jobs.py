@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Jobs that move data: whose turn it is, what they say of themselves, and that the machine stays awake meanwhile."""
+
+import os
+import shutil
+import signal
+import time
+
+import pytest
+from gi.repository import Gio, GLib
+
+from client import MIB, ROOT
+from harness import ON_SYSTEM, ONE_POOL, SLOWNESS, bus_call, wait_until
+
+# So much that writing it takes a while on any disk. Workers are stopped at once, so that little is ever written.
+LARGE = min(4096, shutil.disk_usage("/var/tmp").free // MIB // 3) * MIB
+AT_ONCE, OF_ONE_USER = 4, 3
+LOGIND = "org.freedesktop.login1"
+
+
+class Moving:
+    """Jobs that would move data for long: their workers are stopped as soon as they are there."""
+
+    def __init__(self, daemon, service):
+        self.daemon, self.service = daemon, service
+        self.jobs = {}
+
+    def begin(self, pool, *names):
+        for name in names:
+            _, self.jobs[name] = pool.CreateVolume(name, LARGE, {"preallocation": "full", "wait": 0})
+
+    def stop_workers(self):
+        for pid in self.daemon.workers("data"):
+            try:
+                os.kill(pid, signal.SIGSTOP)
+            except ProcessLookupError:
+                pass
+
+    def state(self, name):
+        return self.service.job(self.jobs[name]).get("State")
+
+    def wait_for(self, running, queued):
+        """Until just these move data and those wait."""
+        def fits():
+            self.stop_workers()
+            return ([n for n in self.jobs if self.state(n) == "running"] == running.split() and
+                    [n for n in self.jobs if self.state(n) == "queued"] == queued.split() and
+                    len(self.daemon.workers("data")) == len(running.split()))
+        try:
+            wait_until(fits, 20, "the jobs' turns")
+        except AssertionError:
+            raise AssertionError({n: self.state(n) for n in self.jobs}) from None
+
+    def cancel(self, *names):
+        for name in names:
+            self.service.job(self.jobs[name]).Cancel()
+        return [self.service.wait_job(self.jobs[name])["State"] for name in names]
+
+
+@pytest.fixture
+def daemon(world):
+    return world.daemon(polkit=True)
+
+
+def test_users_have_their_turns(world, daemon, service, folder):
+    """One who has more to do than there is room for does not keep others waiting, and all see who waits."""
+    pool = service.make_pool("mine", folder)
+    theirs = world.client(daemon, uid=ONE_POOL).pool(pool.path)
+    moving = Moving(daemon, service)
+    moving.begin(pool, *(f"r{i}" for i in range(6)))
+    moving.wait_for("r0 r1 r2", "r3 r4 r5")
+    moving.begin(theirs, "o0", "o1", "o2")
+    moving.wait_for("r0 r1 r2 o0", "r3 r4 r5 o1 o2")
+    assert service.job(moving.jobs["o1"]).get("StartedByUID") == ONE_POOL
+    log = service.log()
+    start = time.monotonic()
+    assert moving.cancel("r5", "o2") == ["cancelled"] * 2
+    assert time.monotonic() - start < 1 * SLOWNESS, "what waits is cancelled at once"
+    assert "r5" not in os.listdir(folder)
+    moving.wait_for("r0 r1 r2 o0", "r3 r4 o1")
+    start = time.monotonic()
+    assert moving.cancel("r0", "r1") == ["cancelled"] * 2
+    assert time.monotonic() - start < 2 * SLOWNESS, "even where the worker does not answer"
+    moving.wait_for("r2 r3 o0 o1", "r4")
+    log.wait_changed(moving.jobs["o1"], "State", "running")
+    moving.cancel("r2", "r3", "r4", "o0", "o1")
+    wait_until(lambda: os.listdir(folder) == [], what="an empty folder")
+
+
+def test_one_user_may_not_have_all_places(daemon, service, pool):
+    moving = Moving(daemon, service)
+    moving.begin(pool, *(f"v{i}" for i in range(AT_ONCE + 1)))
+    moving.wait_for("v0 v1 v2", "v3 v4")
+    assert len(daemon.workers("data")) == OF_ONE_USER
+    moving.cancel(*moving.jobs)
+
+
+def test_rate_and_expected_end(daemon, service, pool):
+    log = service.log()
+    _, job = pool.CreateVolume("v", LARGE, {"preallocation": "full", "wait": 0})
+    began = service.job(job).get("StartTime")
+    told = log.wait_for(lambda s: s.member == "PropertiesChanged" and s.path == job and s.args[1].get("Rate")).args[1]
+    left = (told["BytesTotal"] - told["BytesDone"]) / told["Rate"]
+    assert 0 < told["BytesDone"] < told["BytesTotal"] == LARGE
+    assert told["Progress"] == told["BytesDone"] / LARGE
+    assert abs(told["ExpectedEndTime"] / 1e6 - (time.time() + left)) < 5 * SLOWNESS
+    assert told["ExpectedEndTime"] > began
+    service.job(job).Cancel()
+    service.wait_job(job)
+
+
+def test_objects_are_all_that_it_works_on(world, service, pool, folder):
+    """What it makes first, then what it needs, in other pools too."""
+    templates = service.make_pool("templates", world.folder())
+    base = service.make_volume(templates, "base.qcow2", format="qcow2")
+    middle = service.make_volume(pool, "middle.qcow2", format="qcow2", backing=base.path, **{"backing-format": "qcow2"})
+    job = None
+    for i in range(20):
+        top, job = pool.CreateVolume(f"top{i}.qcow2", MIB, {"format": "qcow2", "backing": middle.path, "wait": 0,
+                                                            "backing-format": "qcow2"})
+        if job != "/":
+            break
+    objects = service.job(job).get("Objects")
+    assert objects == [top, pool.path, middle.path, base.path, templates.path]
+    assert service.wait_job(job)["State"] == "succeeded"
+    job = pool.Refresh({"wait": 0})
+    assert service.job(job).get("Objects") == [pool.path]
+
+
+class FakeLogind:
+    """Keeps the locks that were asked for, and sees when they are let go."""
+
+    XML = f"""<node><interface name='{LOGIND}.Manager'><method name='Inhibit'>
+    <arg type='s' direction='in'/><arg type='s' direction='in'/><arg type='s' direction='in'/>
+    <arg type='s' direction='in'/><arg type='h' direction='out'/></method></interface></node>"""
+
+    def __init__(self, bus):
+        self.connection = bus.connect()
+        self.asked, self.fds = [], []
+        interface = Gio.DBusNodeInfo.new_for_xml(self.XML).interfaces[0]
+        self.connection.register_object(f"/{LOGIND.replace('.', '/')}", interface, self._called, None, None)
+        assert bus_call(self.connection, "RequestName", "(su)", LOGIND, 4) == (1,)
+
+    def _called(self, _connection, _sender, _path, _interface, _method, args, invocation):
+        self.asked.append(args.unpack())
+        ours, theirs = os.pipe()
+        self.fds.append(ours)
+        fds = Gio.UnixFDList()
+        fds.append(theirs)
+        os.close(theirs)
+        invocation.return_value_with_unix_fd_list(GLib.Variant("(h)", (0,)), fds)
+
+    def held(self):
+        """How many locks are held now."""
+        context = GLib.MainContext.default()
+        while context.iteration(False):
+            pass
+        n = 0
+        for fd in self.fds:
+            os.set_blocking(fd, False)
+            try:
+                n += os.read(fd, 1) != b""
+            except BlockingIOError:
+                n += 1
+        return n
+
+    def finish(self):
+        for fd in self.fds:
+            os.close(fd)
+
+
+class RealLogind:
+    """The machine's own."""
+
+    def __init__(self, bus):
+        self.connection = bus.connect()
+
+    def held(self):
+        reply = self.connection.call_sync(LOGIND, "/org/freedesktop/login1", f"{LOGIND}.Manager", "ListInhibitors",
+                                          None, None, 0, int(10000 * SLOWNESS), None)
+        return [row[:4] for row in reply.unpack()[0] if row[1] == "storaged"] != []
+
+    def finish(self):
+        pass
+
+
+@pytest.fixture
+def logind(daemon):
+    made = RealLogind(daemon.bus) if ON_SYSTEM else FakeLogind(daemon.bus)
+    yield made
+    made.finish()
+
+
+def test_machine_stays_awake_while_data_moves(daemon, service, pool, logind):
+    """One lock for all jobs; it is let go when the last of them has ended."""
+    assert not logind.held()
+    moving = Moving(daemon, service)
+    begun = [pool.start("CreateVolume", name, LARGE, {"preallocation": "full", "wait": 0}) for name in ("a", "b")]
+    wait_until(lambda: all(logind.held() is not None and p.done for p in begun), what="two jobs")
+    moving.jobs = {name: p.wait()[1] for name, p in zip("ab", begun)}
+    wait_until(lambda: moving.stop_workers() or logind.held() == 1, what="the machine's being kept awake")
+    service.job(moving.jobs["a"]).Cancel()
+    wait_until(lambda: moving.state("a") == "cancelled" and logind.held() == 1, what="the end of one job")
+    service.job(moving.jobs["b"]).Cancel()
+    wait_until(lambda: moving.state("b") == "cancelled" and not logind.held(), what="the lock to be let go")
+    if not ON_SYSTEM:
+        assert [(what, who, mode) for what, who, _why, mode in logind.asked] == [("sleep:shutdown", "storaged", "block")]
+
+
+@pytest.mark.private
+def test_end_of_the_service_lets_the_machine_sleep(daemon, service, pool, logind):
+    moving = Moving(daemon, service)
+    moving.begin(pool, "a")
+    wait_until(lambda: moving.stop_workers() or logind.held() == 1, what="the machine's being kept awake")
+    daemon.kill()
+    wait_until(lambda: not logind.held(), what="the lock to be let go")
+    daemon.start()
+
+
+def test_no_logind_is_no_harm(service, pool):
+    """Nor is what takes no time worth its attention."""
+    path, job = pool.CreateVolume("v", MIB, {"preallocation": "full"})
+    assert job == "/" and path.startswith(ROOT)
