@@ -45,6 +45,7 @@ int backend_operations(const Backend *backend, char ***ret)
                 {"delete-volume", backend->volume_delete != NULL},
                 {"resize", backend->volume_resize != NULL},
                 {"open", backend->volume_open != NULL},
+                {"clone", backend->volume_reserve != NULL},
         };
         _cleanup_strv_free_ char **l = NULL;
 

@@ -34,11 +34,7 @@ static int allocate_slice(BackendContext *ctx, int fd, uint64_t at, uint64_t n, 
         return 0;
 }
 
-/*
- * Sends what was written from *sent to at, when it is enough, and waits for what was sent before: storage
- * that has failed is noticed now, not after all has been written to memory.
- */
-static int write_behind(int fd, uint64_t offset, uint64_t at, uint64_t *sent)
+int file_write_behind(int fd, uint64_t offset, uint64_t at, uint64_t *sent)
 {
         uint64_t before = *sent - offset > WINDOW_SIZE ? *sent - WINDOW_SIZE : offset;
 
@@ -73,7 +69,7 @@ static int write_zeros(BackendContext *ctx, int fd, uint64_t offset, uint64_t en
                 if (r < 0)
                         return r;
                 at += written > 0 ? (uint64_t) written : 0;
-                r = write_behind(fd, offset, at, &sent);
+                r = file_write_behind(fd, offset, at, &sent);
                 if (r < 0 && r != -EINTR)
                         return error_set_errno(ctx->error, r, "Cannot write to volume '%s'", name);
                 ctx->progress(ctx, at - offset, end - offset);

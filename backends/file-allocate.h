@@ -13,3 +13,10 @@ int file_allocate(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, bo
 
 /* NoSpace if the file system of fd has fewer than bytes free for us. */
 int file_check_space(BackendContext *ctx, int fd, uint64_t bytes, const char *name);
+
+/*
+ * For whoever writes to fd from offset on: what was written from *sent to at is sent to the storage, when it
+ * is enough, and what was sent before is waited for: storage that has failed is noticed now, not after all
+ * has been written to memory. 0 or negative errno; -EINTR is no failure.
+ */
+int file_write_behind(int fd, uint64_t offset, uint64_t at, uint64_t *sent);

@@ -243,6 +243,18 @@ int file_volume_reserve(BackendContext *ctx, const VolumeDef *def, CreateResult 
         return r;
 }
 
+int file_volume_make(BackendContext *ctx, const VolumeDef *def, const ImagePlan *plan, int fd)
+{
+        int r;
+
+        if (plan->format != IMAGE_RAW)
+                return run_tool(ctx, def, plan, fd, 0);
+        r = set_size(ctx, def, fd, plan->capacity);
+        return r < 0 ? r
+                     : file_allocate(ctx, fd, 0, plan->fill, plan->preallocation == PREALLOCATION_FULL,
+                                     def->name);
+}
+
 int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd)
 {
         _cleanup_close_ int dir_fd = -EBADF;
@@ -255,11 +267,7 @@ int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p,
         r = image_plan_make(ctx, dir_fd, def, p, &plan);
         if (r < 0)
                 return r;
-        if (plan.format == IMAGE_RAW)
-                r = file_allocate(ctx, fd, 0, plan.fill, plan.preallocation == PREALLOCATION_FULL,
-                                  def->name);
-        else
-                r = run_tool(ctx, def, &plan, fd, 0);
+        r = file_volume_make(ctx, def, &plan, fd);
         image_plan_done(&plan);
         if (r < 0)
                 return r;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "backends/backend.h"
+#include "backends/image-plan.h"
 
 int file_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
 int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd);
@@ -32,3 +33,6 @@ int file_volume_open_regular(BackendContext *ctx, int dir_fd, const char *name, 
 int file_volume_require_files(BackendContext *ctx);
 /* InUse if QEMU has it open, unless force. */
 int file_volume_check_unused(BackendContext *ctx, int fd, const char *name, bool force);
+/* Makes the empty image of a plan in the empty file fd, with the storage that it gets at once. Nothing is
+ * synced. */
+int file_volume_make(BackendContext *ctx, const VolumeDef *def, const ImagePlan *plan, int fd);

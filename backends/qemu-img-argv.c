@@ -99,3 +99,29 @@ int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink
                 *ret = TAKE_PTR(argv);
         return r;
 }
+
+int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret)
+{
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *target = NULL;
+        int r;
+
+        if (asprintf(&target, "driver=%s,file.driver=%s,file.locking=off,file.filename=%s", c->target_format,
+                     c->device ? "host_device" : "file", c->target) < 0) {
+                target = NULL;
+                return -ENOMEM;
+        }
+        r = extend_all(&argv, (const char *const[]){"qemu-img", "convert", "-p", "-n", NULL});
+        if (r >= 0 && c->zero)
+                r = strv_extend(&argv, "--target-is-zero");
+        if (r >= 0 && c->compress)
+                r = strv_extend(&argv, "-c");
+        /* Where nothing is allocated by writing, the order does not matter. */
+        if (r >= 0 && streq(c->target_format, "raw"))
+                r = strv_extend(&argv, "-W");
+        if (r >= 0)
+                r = extend_all(&argv, (const char *const[]){"--target-image-opts", c->source, target, NULL});
+        if (r >= 0)
+                *ret = TAKE_PTR(argv);
+        return r;
+}

@@ -12,7 +12,9 @@
 #define MEMORY_MAX (UINT64_C(2) * 1024 * 1024 * 1024)
 /* Filling a large image takes processor time too: this for itself, and as much again for each GiB. */
 #define CPU_SECONDS 60U
+#define COMPRESSION_FACTOR 20U
 #define COMPLAINT_MAX 4096U
+#define PROGRESS_MAX 128U
 #define POLL_MSEC 100
 /* execve() was not possible: as a shell says it. */
 #define EXIT_NOT_FOUND 127
@@ -20,6 +22,7 @@
 typedef struct Child {
         pid_t pid;
         int complaints; /* its stderr */
+        int told;       /* its stdout */
         size_t n;
         char text[COMPLAINT_MAX];
 } Child;
@@ -29,10 +32,28 @@ static void limit(int resource, uint64_t value)
         (void) setrlimit(resource, &(struct rlimit){.rlim_cur = value, .rlim_max = value});
 }
 
+/* The descriptors get their numbers: first out of each other's way, then to where they belong. */
+static bool place_descriptors(const int *fds, size_t n)
+{
+        int high[QEMU_IMG_FDS_MAX];
+
+        for (size_t i = 0; i < n; i++) {
+                high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, QEMU_IMG_FD + QEMU_IMG_FDS_MAX);
+                if (high[i] < 0)
+                        return false;
+        }
+        for (size_t i = 0; i < n; i++) {
+                if (dup2(high[i], QEMU_IMG_FD + (int) i) < 0)
+                        return false;
+        }
+        return true;
+}
+
 /* In the child. Everything else that is open closes itself at execve(). */
-static _Noreturn void exec_tool(char **argv, int fd, int complaints, uint64_t total)
+static _Noreturn void exec_tool(const QemuImgCall *call, int told, int complaints)
 {
         static const char *const env[] = {"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+        uint64_t work = 1 + call->total / (1024 * 1024 * 1024);
         sigset_t none;
         int null;
 
@@ -43,37 +64,35 @@ static _Noreturn void exec_tool(char **argv, int fd, int complaints, uint64_t to
         (void) signal(SIGPIPE, SIG_DFL);
         (void) umask(0077);
         null = open("/dev/null", O_RDWR);
-        if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
-            dup2(complaints, STDERR_FILENO) < 0)
-                _exit(EXIT_NOT_FOUND);
-        if (fd == QEMU_IMG_FD ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, QEMU_IMG_FD) < 0)
+        if (dup2(null, STDIN_FILENO) < 0 || dup2(call->tells ? told : null, STDOUT_FILENO) < 0 ||
+            dup2(complaints, STDERR_FILENO) < 0 || !place_descriptors(call->fds, call->n_fds))
                 _exit(EXIT_NOT_FOUND);
         limit(RLIMIT_AS, MEMORY_MAX);
         limit(RLIMIT_CORE, 0);
-        limit(RLIMIT_CPU, CPU_SECONDS * (1 + total / (1024 * 1024 * 1024)));
-        (void) execvpe(argv[0], argv, (char *const *) env);
+        limit(RLIMIT_CPU, CPU_SECONDS * work * (call->compresses ? COMPRESSION_FACTOR : 1));
+        (void) execvpe(call->argv[0], call->argv, (char *const *) env);
         _exit(EXIT_NOT_FOUND);
 }
 
-static int start(Child *child, char **argv, int fd, uint64_t total)
+static int start(Child *child, const QemuImgCall *call)
 {
+        _cleanup_close_ int told = -EBADF, complaints = -EBADF;
         int pipe_fds[2];
 
         if (pipe2(pipe_fds, O_CLOEXEC) < 0)
                 return -errno;
-        (void) fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK);
+        child->complaints = pipe_fds[0];
+        complaints = pipe_fds[1];
+        if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+                return -errno;
+        child->told = pipe_fds[0];
+        told = pipe_fds[1];
+        (void) fcntl(child->complaints, F_SETFL, O_NONBLOCK);
+        (void) fcntl(child->told, F_SETFL, O_NONBLOCK);
         child->pid = fork();
         if (child->pid == 0)
-                exec_tool(argv, fd, pipe_fds[1], total);
-        (void) close(pipe_fds[1]);
-        if (child->pid < 0) {
-                int r = -errno;
-
-                (void) close(pipe_fds[0]);
-                return r;
-        }
-        child->complaints = pipe_fds[0];
-        return 0;
+                exec_tool(call, told, complaints);
+        return child->pid < 0 ? -errno : 0;
 }
 
 /* Keeps the first part; the rest is read and dropped, so that the tool does not block. 0: it was closed. */
@@ -95,7 +114,7 @@ static bool read_complaints(Child *child)
         }
 }
 
-static void tell_progress(BackendContext *ctx, int fd, uint64_t total)
+static void tell_allocated(BackendContext *ctx, int fd, uint64_t total)
 {
         struct stat st;
         uint64_t done;
@@ -106,10 +125,26 @@ static void tell_progress(BackendContext *ctx, int fd, uint64_t total)
         ctx->progress(ctx, done < total ? done : total, total);
 }
 
-/* Until its stderr is closed, which nothing else holds. 0, -ECANCELED or -ETIMEDOUT. */
-static int follow(BackendContext *ctx, Child *child, int fd, uint64_t total, uint64_t deadline_usec)
+/* "    (12.34/100%)" and a carriage return, again and again: the last is what counts. */
+static void tell_printed(BackendContext *ctx, Child *child, uint64_t total)
 {
-        uint64_t end = deadline_usec > 0 ? now_monotonic() + deadline_usec : UINT64_MAX;
+        char text[PROGRESS_MAX];
+        const char *p;
+        double percent;
+        ssize_t n;
+
+        while ((n = read(child->told, text, sizeof(text) - 1)) > 0) {
+                text[n] = 0;
+                p = strrchr(text, '(');
+                if (p && sscanf(p, "(%lf/100%%)", &percent) == 1 && percent >= 0 && percent <= 100)
+                        ctx->progress(ctx, (uint64_t) ((double) total / 100 * percent), total);
+        }
+}
+
+/* Until its stderr is closed, which nothing else holds. 0, -ECANCELED or -ETIMEDOUT. */
+static int follow(BackendContext *ctx, Child *child, const QemuImgCall *call)
+{
+        uint64_t end = call->deadline_usec > 0 ? now_monotonic() + call->deadline_usec : UINT64_MAX;
 
         for (;;) {
                 struct pollfd p = {.fd = child->complaints, .events = POLLIN};
@@ -120,7 +155,10 @@ static int follow(BackendContext *ctx, Child *child, int fd, uint64_t total, uin
                         return -ECANCELED;
                 if (now_monotonic() > end)
                         return -ETIMEDOUT;
-                tell_progress(ctx, fd, total);
+                if (call->tells)
+                        tell_printed(ctx, child, call->total);
+                else
+                        tell_allocated(ctx, call->fds[0], call->total);
         }
 }
 
@@ -167,27 +205,37 @@ static int explain(BackendContext *ctx, Child *child, const char *tool, int stat
         return sd_bus_error_setf(ctx->error, name, "Cannot %s: %s says: %s", what, tool, text);
 }
 
+int qemu_img_call(BackendContext *ctx, const QemuImgCall *call)
+{
+        Child child = {.complaints = -EBADF, .told = -EBADF};
+        int r, q = 0, status = 0;
+
+        r = start(&child, call);
+        if (r >= 0) {
+                r = follow(ctx, &child, call);
+                if (r < 0)
+                        (void) kill(child.pid, SIGKILL);
+        }
+        child.complaints = safe_close(child.complaints);
+        child.told = safe_close(child.told);
+        if (child.pid > 0)
+                q = reap(&child, &status);
+        if (r == -ECANCELED)
+                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED, "Cancelled: %s", call->what);
+        if (r < 0 || q < 0)
+                return error_set_errno(ctx->error, r < 0 ? r : q, "Cannot %s", call->what);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+                return 0;
+        return explain(ctx, &child, call->argv[0], status, call->what);
+}
+
 int qemu_img_run(BackendContext *ctx, char **argv, int fd, uint64_t total, uint64_t deadline_usec,
                  const char *what)
 {
-        Child child = {.complaints = -EBADF};
-        int r, q, status = 0;
-
-        r = start(&child, argv, fd, total);
-        if (r < 0)
-                return error_set_errno(ctx->error, r, "Cannot %s", what);
-        r = follow(ctx, &child, fd, total, deadline_usec);
-        if (r < 0)
-                (void) kill(child.pid, SIGKILL);
-        child.complaints = safe_close(child.complaints);
-        q = reap(&child, &status);
-        if (r == -ECANCELED)
-                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED, "Cancelled: %s", what);
-        if (r < 0)
-                return error_set_errno(ctx->error, r, "Cannot %s", what);
-        if (q < 0)
-                return error_set_errno(ctx->error, q, "Cannot %s", what);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-                return 0;
-        return explain(ctx, &child, argv[0], status, what);
+        return qemu_img_call(ctx, &(QemuImgCall){.argv = argv,
+                                                 .fds = &fd,
+                                                 .n_fds = 1,
+                                                 .total = total,
+                                                 .deadline_usec = deadline_usec,
+                                                 .what = what});
 }

@@ -8,6 +8,8 @@
 /* The image's descriptor has this number in the child, so that its path is always the same. */
 #define QEMU_IMG_FD 3
 #define QEMU_IMG_TARGET "/proc/self/fd/3"
+/* A call has no more descriptors than these; the second has the next number, and so on. */
+#define QEMU_IMG_FDS_MAX 72U
 
 /*
  * The argv that makes the image of a plan (its format, sizes, backing store) with def's features, in target.
@@ -22,10 +24,34 @@ int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink
                          char ***ret);
 
 /*
- * Runs it with fd as QEMU_IMG_FD, bounded in memory and processor time, until it ends or ctx is cancelled or
- * deadline_usec (0: none) are over; then it is killed. It is in the worker's process group. total: bytes
- * that fd will have in the end, for progress; 0: not told. What it complains of becomes the error. what:
- * "make volume 'x'".
+ * The argv that copies an image (source: its name for QEMU) to the one that is there, in target: a device, a
+ * file of zeros of the same or a larger capacity, or an empty image. zero: it reads as zeros. 0 or -ENOMEM.
  */
+typedef struct QemuImgConvert {
+        const char *source, *target, *target_format; /* QEMU's name for the format */
+        bool device, zero, compress;
+} QemuImgConvert;
+
+int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret);
+
+/* A call of qemu-img. All is the caller's. */
+typedef struct QemuImgCall {
+        char **argv;
+        const int *fds; /* of which the child has copies: QEMU_IMG_FD, QEMU_IMG_FD + 1, … */
+        size_t n_fds;   /* QEMU_IMG_FDS_MAX at most */
+        uint64_t total; /* bytes that it works on, for its limits, and for progress; 0: that is not told */
+        bool tells; /* it has the option -p: what it prints is its progress; else what fds[0] has allocated
+                       is */
+        bool compresses;
+        uint64_t deadline_usec; /* 0: none */
+        const char *what;       /* for messages: "make volume 'x'" */
+} QemuImgCall;
+
+/*
+ * Runs it, bounded in memory and processor time, until it ends or ctx is cancelled or its time is over; then
+ * it is killed. It is in the worker's process group. What it complains of becomes the error.
+ */
+int qemu_img_call(BackendContext *ctx, const QemuImgCall *call);
+/* The same for work on one image, fd. */
 int qemu_img_run(BackendContext *ctx, char **argv, int fd, uint64_t total, uint64_t deadline_usec,
                  const char *what);

@@ -101,6 +101,7 @@ int data_worker_fill(sd_bus_message *m, void *userdata, sd_bus_error *error)
 static const sd_bus_vtable data_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Fill", "ssha{sv}", "", data_worker_fill, 0),
+        SD_BUS_METHOD("Copy", "ssha(sh)a{sv}", "", data_worker_copy, 0),
         SD_BUS_SIGNAL("Progress", "tt", 0),
         SD_BUS_SIGNAL("Writing", "", 0),
         SD_BUS_VTABLE_END,

@@ -106,6 +106,8 @@ int volume_name_validate(const char *name, sd_bus_error *error);
 /* As with pools: libvirt's volume XML in and out; see pool_def_parse_xml(). The parser calls the validator.
  */
 int volume_def_parse_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret, sd_bus_error *error);
+/* Of a clone: what its source tells may be left out, so that it is still to be completed and validated. */
+int volume_def_parse_clone_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret, sd_bus_error *error);
 int volume_def_format_xml(const VolumeDef *def, char **ret);
 
 /*

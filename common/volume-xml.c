@@ -12,6 +12,7 @@
 typedef struct VolumeReader {
         VolumeDef *def;
         PoolType type;
+        bool incomplete; /* not to be validated yet */
 } VolumeReader;
 
 /* Of an existing volume only: what stands there has no meaning for the one that is defined. */
@@ -366,10 +367,13 @@ static int read_volume(xmlNode *node, void *target, sd_bus_error *error)
         r = xml_read_children(node, volume_elements, reader, error);
         if (r < 0)
                 return r;
-        return xml_at(node, volume_def_validate(reader->def, reader->type, error), error);
+        return reader->incomplete
+                       ? 0
+                       : xml_at(node, volume_def_validate(reader->def, reader->type, error), error);
 }
 
-int volume_def_parse_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret, sd_bus_error *error)
+static int parse_xml(const char *xml, size_t n, PoolType type, bool incomplete, VolumeDef **ret,
+                     sd_bus_error *error)
 {
         static const XmlElement root = {
                 .name = "volume", .attributes = {"type"}, .nested = true, .read = read_volume};
@@ -383,9 +387,21 @@ int volume_def_parse_xml(const char *xml, size_t n, PoolType type, VolumeDef **r
         def = volume_def_new();
         if (!def)
                 return -ENOMEM;
-        r = xml_read_element(xmlDocGetRootElement(doc), &root, &(VolumeReader){def, type}, error);
+        r = xml_read_element(xmlDocGetRootElement(doc), &root, &(VolumeReader){def, type, incomplete},
+                             error);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(def);
         return 0;
+}
+
+int volume_def_parse_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret, sd_bus_error *error)
+{
+        return parse_xml(xml, n, type, false, ret, error);
+}
+
+int volume_def_parse_clone_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret,
+                               sd_bus_error *error)
+{
+        return parse_xml(xml, n, type, true, ret, error);
 }

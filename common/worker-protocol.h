@@ -60,6 +60,11 @@
  * "data": one data job
  *   Fill(s pool xml, s volume xml, h fd, a{sv})  makes the volume's contents in the reserved file: options
  *                                      "preallocation" s. Reply: it is whole and fsynced
+ *   Copy(s pool xml, s volume xml, h fd, a(sh) from, a{sv})  makes the volume a copy of another, in what was
+ *                                      reserved. from: format ("" is raw) and descriptor of the source, then of what
+ *                                      it is built on, one behind the other. Options: "zero" b (a reserved device
+ *                                      reads as zeros), "preallocation" s, "reflink" s (auto always never),
+ *                                      "compress" b. Reply: it is whole and fsynced
  *   Progress(t done, t total)          signal, bytes; at most 4 a second
  *   Writing()                          signal: from now on an existing volume is changed, which is incomplete if this
  *                                      does not come to its end

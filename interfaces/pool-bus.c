@@ -151,7 +151,7 @@ const sd_bus_vtable pool_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("CloneVolume", SD_BUS_ARGS("o", source, "s", name, "a{sv}", options),
                                 SD_BUS_RESULT("o", volume, "o", job), pool_method_clone_volume, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("CloneVolumeFromXML", SD_BUS_ARGS("o", source, "s", xml, "a{sv}", options),
-                                SD_BUS_RESULT("o", volume, "o", job), pool_method_clone_volume, ANYONE),
+                                SD_BUS_RESULT("o", volume, "o", job), pool_method_clone_volume_xml, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("EnsureVolume", SD_BUS_ARGS("s", name, "t", capacity, "a{sv}", options),
                                 SD_BUS_RESULT("o", volume, "as", changes, "o", job),
                                 pool_method_ensure_volume, ANYONE),

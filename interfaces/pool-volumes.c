@@ -163,11 +163,6 @@ static int refuse(sd_bus_message *m, Pool *pool, const char *action, const char 
         return unsupported(pool, what, error);
 }
 
-int pool_method_clone_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "clone-volume", "cloning of volumes", error);
-}
-
 int pool_method_import_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         return refuse(m, userdata, "create-volume", "import of volumes", error);

@@ -17,7 +17,8 @@ typedef enum DataKind {
                        */
 } DataKind;
 
-#define DATA_FDS_MAX 3U
+/* What a clone is made of: the new volume, the source, and what that is built on. */
+#define DATA_FDS_MAX 64U
 
 typedef struct DataStep {
         const char *verb; /* of the data worker; a literal */

@@ -168,8 +168,8 @@ static void create_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
         }
 }
 
-int volume_create(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid_t uid, Job **ret,
-                  sd_bus_error *error)
+static int create(Pool *pool, VolumeDef *def_arg, const char *operation, const char *preallocation,
+                  uid_t uid, Job **ret, sd_bus_error *error)
 {
         _cleanup_(volume_def_freep) VolumeDef *def = def_arg;
         VolumeLocks locks = {};
@@ -183,7 +183,7 @@ int volume_create(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
         if (r >= 0)
                 r = lock_backing(&locks, pool, def);
         if (r >= 0)
-                r = begin(pool, "create-volume", def->name, "given a volume", &locks, uid, ret, error);
+                r = begin(pool, operation, def->name, "given a volume", &locks, uid, ret, error);
         if (r < 0) {
                 volume_locks_done(&locks);
                 return r;
@@ -197,6 +197,17 @@ int volume_create(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
                 return 0;
         }
         return submit(*ret, "CreateVolume", fill_create, create_done);
+}
+
+int volume_create(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
+                  sd_bus_error *error)
+{
+        return create(pool, def, "create-volume", preallocation, uid, ret, error);
+}
+
+int volume_create_linked(Pool *pool, VolumeDef *def, uid_t uid, Job **ret, sd_bus_error *error)
+{
+        return create(pool, def, "clone-volume", NULL, uid, ret, error);
 }
 
 /* delete */

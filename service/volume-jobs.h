@@ -11,7 +11,9 @@
 /* Takes def, also on failure. preallocation: off metadata falloc full, or NULL: as allocation says. */
 int volume_create(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
                   sd_bus_error *error);
-/* As above; where the volume exists with the same format it is grown if it is smaller, and the job tells so.
+/* The same for an overlay that is the clone of what it is built on. */
+int volume_create_linked(Pool *pool, VolumeDef *def, uid_t uid, Job **ret, sd_bus_error *error);
+/* As volume_create(); where the volume exists with the same format it is grown if it is smaller, and the job tells so.
  */
 int volume_ensure(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
                   sd_bus_error *error);

@@ -436,8 +436,6 @@ def test_methods_for_later(service, pool, folder):
     with refused("Unsupported"):
         volume.OpenUpload(100)
     with refused("Unsupported"):
-        pool.CloneVolume(volume.path, "w")
-    with refused("Unsupported"):
         pool.OpenImport("w", 100)
     assert os.listdir(folder) == ["v"]
 

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/image-chain.h"
+
+#include <sys/stat.h>
+
+#include "backends/copy-raw.h"
+
+/* VMware's Virtual Disk Format 1.1: a sparse extent of capacity 0 only holds a descriptor, which names
+ * others. */
+#define VMDK_CAPACITY_OFFSET 12U
+
+bool image_format_is_plain(ImageFormat format)
+{
+        return format == IMAGE_RAW || format == IMAGE_ISO || format == IMAGE_FAT || format == IMAGE_LUKS;
+}
+
+static int read_member(sd_bus_message *m, ImageChain *chain, sd_bus_error *error)
+{
+        const char *format;
+        int fd, r;
+
+        r = sd_bus_message_read(m, "sh", &format, &fd);
+        if (r < 0)
+                return r;
+        if (chain->n >= IMAGE_CHAIN_MAX)
+                return error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                  "More than %u images are built on each other", IMAGE_CHAIN_MAX);
+        chain->formats[chain->n] = isempty(format) ? IMAGE_RAW : image_format_from_string(format);
+        if (chain->formats[chain->n] == _IMAGE_FORMAT_MAX)
+                return error_setf(error, STORAGE_ERROR_UNSUPPORTED, "There is no image format '%.64s'",
+                                  format);
+        chain->fds[chain->n++] = fd;
+        return 0;
+}
+
+int image_chain_read(sd_bus_message *m, ImageChain *ret, sd_bus_error *error)
+{
+        int r;
+
+        *ret = (ImageChain){};
+        r = sd_bus_message_enter_container(m, 'a', "(sh)");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "sh")) > 0) {
+                r = read_member(m, ret, error);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        return r >= 0 && ret->n == 0 ? -EINVAL : r;
+}
+
+static int refuse(BackendContext *ctx, const char *name, size_t i, const char *error_name, const char *why)
+{
+        return error_setf(ctx->error, error_name, "Volume '%s' cannot be made: %s %s", name,
+                          i == 0 ? "its source" : "an image that its source is built on", why);
+}
+
+static int check_extra(BackendContext *ctx, const ImageChain *chain, size_t i, const ImageExtra *extra,
+                       const char *name)
+{
+        if (extra && extra->encryption != ENCRYPTION_NONE)
+                return refuse(ctx, name, i, STORAGE_ERROR_UNSUPPORTED,
+                              "is encrypted, and cannot be read without its secret");
+        if (extra && extra->external_data)
+                return refuse(ctx, name, i, STORAGE_ERROR_UNSUPPORTED, "has its data in another file");
+        if ((extra && extra->backing_path) != (i + 1 < chain->n))
+                return refuse(ctx, name, i, STORAGE_ERROR_BUSY,
+                              "is built on something else than when it was looked at last; try again");
+        return 0;
+}
+
+static bool vmdk_is_whole(const ImageFile *file)
+{
+        const uint8_t *capacity = file->head + VMDK_CAPACITY_OFFSET;
+
+        if (file->n_head < VMDK_CAPACITY_OFFSET + 8)
+                return false;
+        if (memcmp(file->head, "COWD", 4) == 0)
+                return true;
+        for (size_t i = 0; i < 8; i++) {
+                if (capacity[i] != 0)
+                        return memcmp(file->head, "KDMV", 4) == 0;
+        }
+        return false;
+}
+
+static int check_member(BackendContext *ctx, const ImageChain *chain, size_t i, const char *name,
+                        uint64_t *ret_capacity, bool *ret_snapshots)
+{
+        ImageFormat format = chain->formats[i];
+        uint8_t head[IMAGE_HEAD_SIZE];
+        ImageFile file = {.fd = chain->fds[i], .head = head, .allocated = UINT64_MAX};
+        ImageInfo info = {};
+        ssize_t n;
+        int r;
+
+        r = copy_size(file.fd, &file.size);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot look at what is copied to volume '%s'", name);
+        *ret_capacity = file.size;
+        *ret_snapshots = false;
+        if (image_format_is_plain(format))
+                return 0;
+        n = pread(file.fd, head, sizeof(head), 0);
+        if (n < 0)
+                return error_set_errno(ctx->error, errno, "Cannot read what is copied to volume '%s'", name);
+        file.n_head = (size_t) n;
+        r = image_probe(&file, &info);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot make volume '%s'", name);
+        if (info.format != format)
+                r = refuse(ctx, name, i, STORAGE_ERROR_BUSY,
+                           "is not of the format that it should have; try again");
+        else if (format == IMAGE_VMDK && !vmdk_is_whole(&file))
+                r = refuse(ctx, name, i, STORAGE_ERROR_UNSUPPORTED, "has its data in other files");
+        else
+                r = check_extra(ctx, chain, i, info.extra, name);
+        *ret_capacity = info.capacity;
+        *ret_snapshots = info.extra && info.extra->n_snapshots > 0;
+        image_info_done(&info);
+        return r;
+}
+
+int image_chain_check(BackendContext *ctx, const ImageChain *chain, const char *name, uint64_t *ret_capacity,
+                      bool *ret_snapshots)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < chain->n; i++) {
+                uint64_t capacity;
+                bool snapshots;
+
+                r = check_member(ctx, chain, i, name, &capacity, &snapshots);
+                if (i > 0)
+                        continue;
+                *ret_capacity = capacity;
+                *ret_snapshots = snapshots;
+        }
+        return r;
+}
+
+int image_chain_format(const ImageChain *chain, unsigned first, char **ret)
+{
+        char *text = strdup("null");
+
+        for (size_t i = chain->n; text && i-- > 0;) {
+                struct stat st;
+                bool device = fstat(chain->fds[i], &st) >= 0 && S_ISBLK(st.st_mode);
+                char *longer;
+
+                if (asprintf(&longer,
+                             "%s{\"driver\":\"%s\",\"backing\":%s,\"file\":{\"driver\":\"%s\",\"locking\":"
+                             "\"off\","
+                             "\"filename\":\"/proc/self/fd/%u\"}}",
+                             i == 0 ? "json:" : "", strempty(image_format_to_qemu(chain->formats[i])), text,
+                             device ? "host_device" : "file", first + (unsigned) i) < 0)
+                        longer = NULL;
+                free(text);
+                text = longer;
+        }
+        *ret = text;
+        return text ? 0 : -ENOMEM;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * An image and what it is built on, as the daemon resolved it: QEMU gets each of these by its descriptor and
+ * with its format, and opens nothing else, whatever a header names.
+ */
+
+#include "backends/image-probe.h"
+#include "backends/qemu-img.h"
+
+/* The longest that is followed: its descriptors go with one message, and to one child. */
+#define IMAGE_CHAIN_MAX 64U
+
+typedef struct ImageChain {
+        size_t n;
+        int fds[IMAGE_CHAIN_MAX]; /* not owned; the image first */
+        ImageFormat formats[IMAGE_CHAIN_MAX];
+} ImageChain;
+
+/* Reads a(sh): format and descriptor of each; "" is raw. The descriptors are the message's. */
+int image_chain_read(sd_bus_message *m, ImageChain *ret, sd_bus_error *error);
+
+/* A plain sequence of bytes, whatever is in it: what the guest sees is what is there. */
+bool image_format_is_plain(ImageFormat format);
+
+/*
+ * Looks into the headers as they are now. Unsupported: an image is encrypted, or has its data in files that
+ * it names, which nobody has looked at. Busy: the image is built on something else than the chain says.
+ * *ret_capacity: what a guest sees of the image, 0 if its header does not tell; *ret_snapshots: it has
+ * internal ones. name: of the new volume.
+ */
+int image_chain_check(BackendContext *ctx, const ImageChain *chain, const char *name, uint64_t *ret_capacity,
+                      bool *ret_snapshots);
+
+/*
+ * QEMU's name for the chain in a child that has its descriptors from number first on: a "json:" file name,
+ * without locks, as they are held already. *ret is the caller's. 0 or -ENOMEM.
+ */
+int image_chain_format(const ImageChain *chain, unsigned first, char **ret);

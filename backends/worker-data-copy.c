@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The verb Copy: the contents of a volume into a new one that was reserved. Bytes are copied as they are
+ * where both are plain, or a format cannot be written; all else is converted by qemu-img.
+ */
+
+#include <sys/stat.h>
+
+#include "backends/copy-raw.h"
+#include "backends/file-volume.h"
+#include "backends/image-chain.h"
+#include "backends/vmdk-name.h"
+#include "backends/worker-data.h"
+
+typedef enum Reflink { REFLINK_AUTO, REFLINK_ALWAYS, REFLINK_NEVER } Reflink;
+
+typedef struct Copy {
+        BackendContext ctx;
+        PoolDef *pool;
+        VolumeDef *def;
+        int to;
+        bool device;        /* to is one */
+        ImageFormat format; /* that it gets */
+        ImageChain from;
+        uint64_t size;  /* what a guest sees of the source; 0: not known */
+        bool snapshots; /* internal ones of the source */
+        int zero, compress;
+        Preallocation preallocation;
+        Reflink reflink;
+        ImagePlan plan;
+} Copy;
+
+static void copy_done(Copy *c)
+{
+        image_plan_done(&c->plan);
+        volume_def_free(c->def);
+        pool_def_free(c->pool);
+}
+
+static int fail(Copy *c, int r)
+{
+        return error_set_errno(c->ctx.error, r, "Cannot make volume '%s'", c->def->name);
+}
+
+static int refuse(Copy *c, const char *error_name, const char *why)
+{
+        return error_setf(c->ctx.error, error_name, "Cannot make volume '%s' in pool '%s': %s", c->def->name,
+                          c->pool->name, why);
+}
+
+static int read_definitions(sd_bus_message *m, Copy *c)
+{
+        const char *pool_xml, *xml;
+        int r;
+
+        r = sd_bus_message_read(m, "ssh", &pool_xml, &xml, &c->to);
+        if (r >= 0)
+                r = pool_def_parse_xml(pool_xml, strlen(pool_xml), &c->pool, c->ctx.error);
+        if (r >= 0)
+                r = volume_def_parse_xml(xml, strlen(xml), c->pool->type, &c->def, c->ctx.error);
+        c->ctx.pool = c->pool;
+        return r;
+}
+
+static int read_copy(sd_bus_message *m, Copy *c)
+{
+        const char *preallocation = "", *reflink = "auto";
+        const WorkerOption options[] = {
+                {"zero", "b", &c->zero},
+                {"compress", "b", &c->compress},
+                {"preallocation", "s", &preallocation},
+                {"reflink", "s", &reflink},
+        };
+        int r;
+
+        r = read_definitions(m, c);
+        if (r >= 0)
+                r = image_chain_read(m, &c->from, c->ctx.error);
+        if (r >= 0)
+                r = worker_read_options(m, options, ELEMENTSOF(options));
+        if (r >= 0)
+                r = worker_parse_preallocation(preallocation, &c->preallocation, c->ctx.error);
+        c->reflink = streq(reflink, "always")  ? REFLINK_ALWAYS
+                     : streq(reflink, "never") ? REFLINK_NEVER
+                                               : REFLINK_AUTO;
+        return r;
+}
+
+/* What can be known only now that the source cannot change any more. */
+static int look(Copy *c)
+{
+        uint64_t capacity;
+        struct stat st;
+        int r;
+
+        if (fstat(c->to, &st) < 0)
+                return fail(c, errno);
+        c->device = S_ISBLK(st.st_mode);
+        c->format = c->device ? IMAGE_RAW : image_format_from_string(strempty(c->def->format));
+        r = image_chain_check(&c->ctx, &c->from, c->def->name, &c->size, &c->snapshots);
+        if (r < 0)
+                return r;
+        if (c->from.formats[0] == IMAGE_LUKS && !image_format_is_plain(c->format))
+                return refuse(c, STORAGE_ERROR_UNSUPPORTED,
+                              "its source is encrypted: only a raw volume can be made of it");
+        if (c->size > c->def->capacity)
+                c->def->capacity = c->size;
+        if (!c->device)
+                return 0;
+        r = copy_size(c->to, &capacity);
+        if (r < 0)
+                return fail(c, r);
+        if (capacity < c->def->capacity)
+                return refuse(c, STORAGE_ERROR_BUSY, "its source has become larger meanwhile; try again");
+        c->def->capacity = capacity;
+        return 0;
+}
+
+/* Formats whose files are copied as they are, as nothing can write them. */
+static bool only_verbatim(ImageFormat format)
+{
+        return !image_format_is_plain(format) && format != IMAGE_QCOW2 && format != IMAGE_QCOW &&
+               format != IMAGE_QED && format != IMAGE_VDI && format != IMAGE_VMDK && format != IMAGE_VPC;
+}
+
+/* Whether the file of the source would be just what is asked for. */
+static bool is_the_same(const Copy *c)
+{
+        const VolumeDef *d = c->def;
+
+        return !c->device && c->from.n == 1 && !c->compress &&
+               (image_format_is_plain(c->format)
+                        ? image_format_is_plain(c->from.formats[0]) && c->plan.fill == 0
+                        : c->from.formats[0] == c->format && c->size == d->capacity && !c->snapshots &&
+                                  c->preallocation == PREALLOCATION_UNSET && !d->compat &&
+                                  d->cluster_size == 0 && d->lazy_refcounts == TRISTATE_UNSET &&
+                                  d->extended_l2 == TRISTATE_UNSET &&
+                                  d->encryption.format == ENCRYPTION_NONE);
+}
+
+/* 1: done; 0: not possible, or not wanted. */
+static int try_reflink(Copy *c)
+{
+        int r;
+
+        if (c->reflink == REFLINK_NEVER)
+                return 0;
+        r = is_the_same(c) ? copy_reflink(c->from.fds[0], c->to) : -EOPNOTSUPP;
+        if (r >= 0)
+                return 1;
+        if (r != -EOPNOTSUPP)
+                return fail(c, r);
+        if (c->reflink == REFLINK_AUTO)
+                return 0;
+        return refuse(c, STORAGE_ERROR_UNSUPPORTED,
+                      "it cannot share blocks with its source (reflink): for that both must be files of the "
+                      "same format "
+                      "on one file system that can do it, such as btrfs and xfs, and nothing may be changed "
+                      "on the way");
+}
+
+static int make_plan(Copy *c)
+{
+        _cleanup_close_ int dir_fd = -EBADF;
+        int r;
+
+        if (c->device || only_verbatim(c->format))
+                return 0;
+        if (image_format_is_plain(c->format) && free_and_strdup(&c->def->format, "raw") < 0)
+                return fail(c, ENOMEM);
+        r = file_volume_folder(&c->ctx, &dir_fd);
+        return r < 0 ? r : image_plan_make(&c->ctx, dir_fd, c->def, c->preallocation, &c->plan);
+}
+
+/* What was shared, or was the whole file, has the source's size. */
+static int grow(Copy *c)
+{
+        if (!image_format_is_plain(c->format) || c->size == c->def->capacity)
+                return 0;
+        return ftruncate(c->to, (off_t) c->def->capacity) < 0 ? fail(c, errno) : 0;
+}
+
+static int copy_bytes(Copy *c)
+{
+        RawCopy copy = {
+                .from = c->from.fds[0],
+                .to = c->to,
+                .capacity = c->def->capacity,
+                .zero = c->zero || !c->device,
+                .own = c->reflink == REFLINK_NEVER,
+                .name = c->def->name,
+        };
+        int r;
+
+        r = copy_size(copy.from, &copy.size);
+        if (r < 0)
+                return fail(c, r);
+        if (!image_format_is_plain(c->format)) {
+                if (c->size < c->def->capacity)
+                        return refuse(c, STORAGE_ERROR_UNSUPPORTED,
+                                      "an image of that format can only be copied as it is, and so is as "
+                                      "large as its "
+                                      "source");
+                copy.capacity = copy.size;
+                if (ftruncate(c->to, (off_t) copy.size) < 0)
+                        return fail(c, errno);
+        } else if (!c->device) {
+                r = file_volume_make(&c->ctx, c->def, &c->plan, c->to);
+                if (r < 0)
+                        return r;
+        }
+        return copy_raw(&c->ctx, &copy);
+}
+
+static int run_convert(Copy *c)
+{
+        QemuImgConvert what = {
+                .target = QEMU_IMG_TARGET,
+                .target_format = c->device ? "raw" : image_format_to_qemu(c->plan.format),
+                .device = c->device,
+                .zero = c->zero || !c->device,
+                .compress = c->compress,
+        };
+        _cleanup_free_ char *source = NULL, *said = NULL;
+        _cleanup_strv_free_ char **argv = NULL;
+        int fds[IMAGE_CHAIN_MAX + 1] = {c->to};
+
+        memcpy(fds + 1, c->from.fds, c->from.n * sizeof(int));
+        if (image_chain_format(&c->from, QEMU_IMG_FD + 1, &source) < 0 ||
+            asprintf(&said, "make volume '%s'", c->def->name) < 0)
+                return fail(c, ENOMEM);
+        what.source = source;
+        if (qemu_img_convert_argv(&what, &argv) < 0)
+                return fail(c, ENOMEM);
+        return qemu_img_call(&c->ctx, &(QemuImgCall){.argv = argv,
+                                                     .fds = fds,
+                                                     .n_fds = c->from.n + 1,
+                                                     .total = c->size,
+                                                     .tells = true,
+                                                     .compresses = c->compress,
+                                                     .what = said});
+}
+
+static int convert(Copy *c)
+{
+        RawCopy behind = {
+                .from = c->from.fds[0],
+                .to = c->to,
+                .start = c->size,
+                .size = c->size,
+                .capacity = c->def->capacity,
+                .zero = c->zero,
+                .name = c->def->name,
+        };
+        int r;
+
+        if (!c->device)
+                r = file_volume_make(&c->ctx, c->def, &c->plan, c->to);
+        else
+                r = copy_raw(&c->ctx, &behind);
+        if (r >= 0)
+                r = run_convert(c);
+        if (r < 0 || c->plan.format != IMAGE_VMDK || c->device)
+                return r;
+        r = vmdk_set_extent_name(c->to, c->def->name);
+        return r < 0 ? fail(c, r) : 0;
+}
+
+static int copy(Copy *c)
+{
+        bool plain = image_format_is_plain(c->from.formats[0]) && image_format_is_plain(c->format);
+        int r;
+
+        r = try_reflink(c);
+        if (r > 0)
+                r = grow(c);
+        else if (r == 0)
+                r = plain || (only_verbatim(c->format) && c->from.formats[0] == c->format) ? copy_bytes(c)
+                                                                                           : convert(c);
+        if (r >= 0 && fsync(c->to) < 0)
+                r = error_set_errno(c->ctx.error, errno, "Cannot write volume '%s' to its storage",
+                                    c->def->name);
+        return r;
+}
+
+int data_worker_copy(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        Copy c = {.ctx = data_context(userdata, NULL, error), .to = -EBADF};
+        int r;
+
+        r = read_copy(m, &c);
+        if (r >= 0)
+                r = look(&c);
+        if (r >= 0)
+                r = make_plan(&c);
+        if (r >= 0)
+                r = copy(&c);
+        copy_done(&c);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}

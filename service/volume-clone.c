@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "service/volume-clone.h"
+
+#include <fcntl.h>
+
+#include "common/def-util.h"
+#include "service/data-job.h"
+#include "service/volume-jobs.h"
+#include "service/volume-work.h"
+
+/* The source, or an image that it is built on. */
+typedef struct Member {
+        Pool *pool; /* the job's lock on the volume keeps it */
+        char *name;
+        char *format;
+        int fd; /* owned */
+} Member;
+
+typedef struct Work {
+        char *xml;
+        char *preallocation;
+        const char *reflink;
+        bool compress;
+        int zero;
+        Member *members;
+        size_t n, n_open;
+} Work;
+
+static void work_free(void *p)
+{
+        Work *w = p;
+
+        for (size_t i = 0; i < w->n; i++) {
+                free(w->members[i].name);
+                free(w->members[i].format);
+                safe_close(w->members[i].fd);
+        }
+        free(w->members);
+        free(w->xml);
+        free(w->preallocation);
+        free(w);
+}
+
+/* what it will be */
+
+static int set_format(const Pool *pool, const Volume *source, bool linked, VolumeDef *def)
+{
+        const PoolTypeInfo *info = pool_type_info(pool->def->type);
+
+        if (def->format || !info->volume_formats)
+                return 0;
+        if (linked)
+                return free_and_strdup(&def->format, "qcow2");
+        if (def_list_has(info->volume_formats, source->row.format))
+                return free_and_strdup(&def->format, source->row.format);
+        return free_and_strdup(&def->format, info->default_volume_format);
+}
+
+/* XML that was made of the source's names what that is built on: the clone is not, as it is whole by itself.
+ */
+static int forget_backing(const Volume *source, VolumeDef *def, sd_bus_error *error)
+{
+        const VolumeExtra *extra = source->row.extra;
+
+        if (def->backing_path && !(extra && streq_ptr(extra->backing_path, def->backing_path)))
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "A clone has no backing store but, if it is linked, its source");
+        def->backing_permissions = PERMISSIONS_UNSET;
+        if (free_and_strdup(&def->backing_path, NULL) < 0)
+                return -ENOMEM;
+        return free_and_strdup(&def->backing_format, NULL);
+}
+
+static int set_backing(const Volume *source, VolumeDef *def)
+{
+        def->backing_path = volume_path(source);
+        if (!def->backing_path)
+                return -ENOMEM;
+        return free_and_strdup(&def->backing_format, source->row.format[0] ? source->row.format : "raw");
+}
+
+int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeClone *clone, VolumeDef *def,
+                          sd_bus_error *error)
+{
+        bool files = pool_type_info(pool->def->type)->volume_formats;
+        int r;
+
+        if (source->row.type == VOLUME_DIR)
+                return error_setf(error, STORAGE_ERROR_UNSUPPORTED,
+                                  "Volume '%s' cannot be cloned: it is a folder", source->row.name);
+        if (clone->linked && (clone->compress || !streq(clone->reflink, "auto") || clone->preallocation))
+                return error_setf(
+                        error, STORAGE_ERROR_INVALID_ARGUMENT,
+                        "A linked clone has nothing that could be compressed, shared or allocated");
+        r = forget_backing(source, def, error);
+        if (r >= 0)
+                r = set_format(pool, source, clone->linked, def);
+        if (r >= 0 && clone->linked)
+                r = set_backing(source, def);
+        if (r < 0)
+                return r;
+        if (!def->capacity_set || def->capacity < source->row.capacity)
+                def->capacity = source->row.capacity;
+        def->capacity_set = true;
+        /* As in the source: what is a hole there stays one. A part of a file is no use to anybody. */
+        if (files && (!def->allocation_set || def->allocation < def->capacity)) {
+                def->allocation_set = true;
+                def->allocation = 0;
+        }
+        return 0;
+}
+
+static int check(const Pool *pool, const Volume *source, const VolumeDef *def, const VolumeClone *clone,
+                 sd_bus_error *error)
+{
+        if (volume_find((Pool *) pool, def->name))
+                return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
+                                  def->name, pool->def->name);
+        if (clone->compress && !streq_ptr(def->format, "qcow2"))
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Volume '%s' cannot be compressed: qcow2 can be, not %s", def->name,
+                                  def->format ?: "a block device");
+        if (clone->compress && clone->preallocation && !streq(clone->preallocation, "off"))
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Volume '%s' cannot be both compressed and preallocated", def->name);
+        return pool_require_active(source->pool, "read", error);
+}
+
+/* the chain */
+
+static int add_member(Work *w, const Volume *v, const char *format)
+{
+        Member *members = reallocarray(w->members, w->n + 1, sizeof *members);
+
+        if (!members)
+                return -ENOMEM;
+        w->members = members;
+        members[w->n] = (Member){
+                .pool = v->pool, .name = strdup(v->row.name), .format = strdup(format), .fd = -EBADF};
+        w->n++;
+        return members[w->n - 1].name && members[w->n - 1].format ? 0 : -ENOMEM;
+}
+
+static int refuse_chain(const Volume *v, const char *why, sd_bus_error *error)
+{
+        return error_setf(error, STORAGE_ERROR_UNSUPPORTED,
+                          "The contents of volume '%s' of pool '%s' cannot be read: its backing store %s %s",
+                          v->row.name, v->pool->def->name, v->row.extra->backing_path, why);
+}
+
+/* All that QEMU would open must be known: a header may name anything. */
+static int add_chain(Work *w, const Volume *v, sd_bus_error *error)
+{
+        const char *format = v->row.format;
+
+        for (;;) {
+                const VolumeExtra *extra = v->row.extra;
+                bool plain = !format[0] || streq(format, "raw");
+                int r = add_member(w, v, format);
+
+                /* The origin of an LVM snapshot is no business of whoever reads it. */
+                if (r < 0 || plain || !extra || !extra->backing_path)
+                        return r;
+                if (extra->backing_remote || !volume_backing(v))
+                        return refuse_chain(
+                                v,
+                                "is no volume of an active pool; define a pool over the folder that it is "
+                                "in",
+                                error);
+                if (!extra->backing_format)
+                        return refuse_chain(
+                                v, "has no format recorded, and guessing it is dangerous; rebase it", error);
+                if (w->n == DATA_FDS_MAX - 1)
+                        return refuse_chain(
+                                v, "is at the end of a very long chain, or of a circle; flatten it", error);
+                format = extra->backing_format;
+                v = volume_backing(v);
+        }
+}
+
+/* the steps */
+
+static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        if (error)
+                job_finish(op->job, error);
+        else
+                volume_job_finish_with_row(op->job, pool, reply, NULL);
+}
+
+static void copied(Job *job, const sd_bus_error *error)
+{
+        data_job_publish(job, error, publish_done);
+}
+
+static int append_from(const Job *job, sd_bus_message *m)
+{
+        const Work *w = job->data;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "(sh)");
+        for (size_t i = 0; r >= 0 && i < w->n; i++)
+                r = sd_bus_message_append(m, "(sh)", w->members[i].format, data_job_fd(job, i + 1));
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int fill_copy(Job *job, sd_bus_message *m)
+{
+        _cleanup_free_ char *pool_xml = NULL;
+        Work *w = job->data;
+        int r;
+
+        r = pool_def_format_xml(job->pool->def, NULL, &pool_xml);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ssh", pool_xml, w->xml, data_job_fd(job, 0));
+        if (r >= 0)
+                r = append_from(job, m);
+        return r < 0 ? r
+                     : sd_bus_message_append(m, "a{sv}", 4, "reflink", "s", w->reflink, "compress", "b",
+                                             (int) w->compress, "preallocation", "s",
+                                             strempty(w->preallocation), "zero", "b", w->zero);
+}
+
+static void fail_to_read(Job *job, const Pool *pool, int r)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        (void) error_set_errno(&error, r, "Cannot read what the worker of pool '%s' answered",
+                               pool->def->name);
+        job_finish(job, &error);
+}
+
+static void start_copy(Job *job, const char *token, int fd)
+{
+        const DataStep step = {.verb = "Copy", .kind = DATA_MAKES, .fill = fill_copy, .token = token};
+        Work *w = job->data;
+        int fds[DATA_FDS_MAX] = {fd};
+
+        for (size_t i = 0; i < w->n; i++)
+                fds[i + 1] = w->members[i].fd;
+        job->next = copied;
+        data_job_run(job, &step, fds, w->n + 1);
+        /* The data job has copies of them. */
+        for (size_t i = 0; i < w->n; i++)
+                w->members[i].fd = safe_close(w->members[i].fd);
+}
+
+static int fill_reserve(Operation *op, sd_bus_message *m)
+{
+        Work *w = op->job->data;
+
+        return sd_bus_message_append(m, "sa{sv}", w->xml, 1, "reserve", "b", 1);
+}
+
+static void reserved(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        const char *token;
+        int fd, r;
+
+        if (error) {
+                job_finish(op->job, error);
+                return;
+        }
+        r = sd_bus_message_read(reply, "s", &token);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(reply, 'a', "h");
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "h", &fd);
+        if (r <= 0)
+                fail_to_read(op->job, pool, r < 0 ? r : -EBADMSG);
+        else
+                start_copy(op->job, token, fd);
+}
+
+static void open_next(Job *job);
+
+static void opened(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        Work *w = op->job->data;
+        Member *member = &w->members[w->n_open];
+        int fd, r;
+
+        if (error) {
+                job_finish(op->job, error);
+                return;
+        }
+        r = sd_bus_message_read(reply, "h", &fd);
+        if (r >= 0) {
+                member->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+                r = member->fd < 0 ? -errno : 0;
+        }
+        if (r < 0) {
+                fail_to_read(op->job, pool, r);
+                return;
+        }
+        w->n_open++;
+        open_next(op->job);
+}
+
+static int fill_open(Operation *op, sd_bus_message *m)
+{
+        Work *w = op->job->data;
+
+        return sd_bus_message_append(m, "ssa{sv}", w->members[w->n_open].name, "read", 0);
+}
+
+/* One after the other; then the new one is reserved. */
+static void open_next(Job *job)
+{
+        Work *w = job->data;
+
+        if (w->n_open < w->n)
+                (void) volume_job_submit(job, w->members[w->n_open].pool, "OpenVolume", fill_open, opened);
+        else
+                (void) volume_job_submit(job, job->pool, "CreateVolume", fill_reserve, reserved);
+}
+
+static int prepare(const Volume *source, const VolumeDef *def, const VolumeClone *clone, Work *w,
+                   sd_bus_error *error)
+{
+        int r;
+
+        w->reflink = clone->reflink;
+        w->compress = clone->compress;
+        r = volume_def_format_xml(def, &w->xml);
+        if (r >= 0)
+                r = free_and_strdup(&w->preallocation, clone->preallocation);
+        return r < 0 ? r : add_chain(w, source, error);
+}
+
+static int take_locks(VolumeLocks *l, Pool *pool, Volume *source, const VolumeDef *def)
+{
+        int r;
+
+        r = volume_locks_add(l, pool, def->name, false);
+        if (r >= 0)
+                r = volume_locks_add(l, source->pool, source->row.name, true);
+        return r < 0 ? r : volume_locks_add_chain(l, source);
+}
+
+static int begin(Pool *pool, Volume *source, const VolumeDef *def, const VolumeClone *clone, uid_t uid,
+                 Job **ret, sd_bus_error *error)
+{
+        Work *w = calloc(1, sizeof *w);
+        VolumeLocks locks = {};
+        int r;
+
+        if (!w)
+                return -ENOMEM;
+        r = prepare(source, def, clone, w, error);
+        if (r >= 0)
+                r = take_locks(&locks, pool, source, def);
+        if (r >= 0)
+                r = volume_job_begin(pool, "clone-volume", def->name, "given a volume", &locks, uid, ret,
+                                     error);
+        if (r < 0) {
+                volume_locks_done(&locks);
+                work_free(w);
+                return r;
+        }
+        (*ret)->data = w;
+        (*ret)->free_data = work_free;
+        open_next(*ret);
+        return 0;
+}
+
+int volume_clone(Pool *pool, Volume *source, VolumeDef *def_arg, const VolumeClone *clone, uid_t uid,
+                 Job **ret, sd_bus_error *error)
+{
+        _cleanup_(volume_def_freep) VolumeDef *def = def_arg;
+        int r;
+
+        r = check(pool, source, def, clone, error);
+        if (r < 0)
+                return r;
+        if (clone->linked)
+                return volume_create_linked(pool, TAKE_PTR(def), uid, ret, error);
+        return begin(pool, source, def, clone, uid, ret, error);
+}
