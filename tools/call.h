@@ -70,6 +70,12 @@ int read_object(Context *c, const char *path, const char *interface, json_object
  */
 int read_root(Context *c, json_object **ret, sd_bus_error *error);
 
+/*
+ * The pools as an array of objects, in the order of their names; table: which of the options select (NULL:
+ * none). The caller owns *ret. Negative errno and error.
+ */
+int read_pools(Context *c, const Args *a, const Option *table, json_object **ret, sd_bus_error *error);
+
 /* Prints the XML that GetXML of the object gives. Negative errno and error. */
 int print_xml(Context *c, const char *path, const char *interface, const Args *a, const Option *table,
               sd_bus_error *error);

@@ -18,6 +18,7 @@ typedef struct Follow {
         unsigned interrupts;
         bool done;
         int result;
+        json_object *answer; /* what the work has come to, if it is a dictionary */
         sd_bus_error *error; /* the caller's */
 } Follow;
 
@@ -95,7 +96,17 @@ static bool apply(Follow *f, json_object *properties)
                 p->total = json_object_get_uint64(v);
         if (json_object_object_get_ex(properties, "Rate", &v))
                 p->rate = json_object_get_uint64(v);
+        if (json_object_object_get_ex(properties, "ExpectedEndTime", &v))
+                p->expected_end = json_object_get_uint64(v);
+        if (*state)
+                p->queued = streq(state, "queued");
         return streq(state, "succeeded") || streq(state, "failed") || streq(state, "cancelled");
+}
+
+static void keep_answer(Follow *f, json_object *answer)
+{
+        (void) json_object_put(f->answer);
+        f->answer = json_object_get(answer);
 }
 
 static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
@@ -103,6 +114,7 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         Follow *f = userdata;
         _cleanup_json_ json_object *properties = NULL;
         const sd_bus_error *e = sd_bus_message_get_error(m);
+        json_object *result;
         int r;
 
         if (e)
@@ -114,6 +126,8 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
                 progress_draw(&f->progress);
                 return 0;
         }
+        if (json_object_object_get_ex(properties, "Result", &result))
+                keep_answer(f, result);
         if (streq(json_string(properties, "State"), "succeeded"))
                 return finish(f, 0);
         return finish_error(f, json_string(properties, "ErrorName"),
@@ -135,48 +149,55 @@ static int begin_job(Follow *f, const char *path)
         return r;
 }
 
-/* The job is the last thing in each such reply. */
-static int read_job(sd_bus_message *reply, const char **ret)
+/* The job is the last thing in each such reply; *last is NULL before. A dictionary is the answer. */
+static int read_reply(Follow *f, sd_bus_message *reply, json_object **last)
 {
-        const char *signature = sd_bus_message_get_signature(reply, true);
-        size_t n = strlen(strempty(signature));
-        char before[32];
         int r;
 
-        if (n == 0 || n > sizeof(before) || signature[n - 1] != 'o')
-                return -EBADMSG;
-        memcpy(before, signature, n - 1);
-        before[n - 1] = '\0';
-        r = *before ? sd_bus_message_skip(reply, before) : 0;
-        return r < 0 ? r : sd_bus_message_read(reply, "o", ret);
+        while ((r = sd_bus_message_at_end(reply, true)) == 0) {
+                (void) json_object_put(*last);
+                *last = NULL;
+                r = json_read(reply, last);
+                if (r < 0)
+                        return r;
+                if (json_object_is_type(*last, json_type_object))
+                        keep_answer(f, *last);
+        }
+        if (r < 0)
+                return r;
+        return json_object_is_type(*last, json_type_string) ? 0 : -EBADMSG;
 }
 
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Follow *f = userdata;
         const sd_bus_error *e = sd_bus_message_get_error(m);
-        const char *job;
+        _cleanup_json_ json_object *job = NULL;
         int r;
 
         if (e)
                 return finish_error(f, e->name, e->message);
-        r = read_job(m, &job);
+        r = read_reply(f, m, &job);
         if (r < 0)
                 return finish(f, r);
-        if (streq(job, "/"))
+        if (streq(json_object_get_string(job), "/"))
                 return finish(f, 0);
-        r = begin_job(f, job);
+        r = begin_job(f, json_object_get_string(job));
         return r < 0 ? finish(f, r) : 0;
 }
 
 static int on_completed(Follow *f, sd_bus_message *m)
 {
+        _cleanup_json_ json_object *result = NULL;
         const char *name, *message;
         int success, r;
 
         r = sd_bus_message_read(m, "bss", &success, &name, &message);
+        if (r >= 0)
+                r = json_read(m, &result);
         if (r < 0)
                 return finish(f, r);
+        keep_answer(f, result);
         return success ? finish(f, 0) : finish_error(f, name, message);
 }
 
@@ -271,37 +292,49 @@ static int follow_loop(Follow *f)
         return f->result;
 }
 
-static int call_without_wait(Context *c, sd_bus_message *m, sd_bus_error *error)
+static int call_without_wait(Follow *f, sd_bus_message *m)
 {
         _cleanup_bus_message_unref_ sd_bus_message *reply = NULL;
-        const char *job;
+        _cleanup_json_ json_object *job = NULL;
         int r;
 
-        r = sd_bus_call(c->bus, m, CALL_CHANGE_TIMEOUT_USEC, error, &reply);
+        r = sd_bus_call(f->c->bus, m, CALL_CHANGE_TIMEOUT_USEC, f->error, &reply);
         if (r >= 0)
-                r = read_job(reply, &job);
+                r = read_reply(f, reply, &job);
+        (void) json_object_put(f->answer);
+        f->answer = NULL;
         if (r < 0)
                 return r;
-        (void) puts(job);
+        (void) puts(json_object_get_string(job));
         return 0;
 }
 
-int job_call(Context *c, sd_bus_message *m, const char *label, sd_bus_error *error)
+int job_call_result(Context *c, sd_bus_message *m, const char *label, json_object **ret, sd_bus_error *error)
 {
         Follow f = {.c = c, .error = error};
         sigset_t old;
         int r;
 
-        if (!c->wait)
-                return call_without_wait(c, m, error);
-        progress_begin(&f.progress, label, c->quiet);
-        r = follow_begin(&f, &old);
-        if (r >= 0)
-                r = sd_bus_call_async(c->bus, &f.call, m, on_reply, &f, CALL_CHANGE_TIMEOUT_USEC);
-        if (r >= 0)
-                r = follow_loop(&f);
-        follow_end(&f, &old);
+        if (!c->wait) {
+                r = call_without_wait(&f, m);
+        } else {
+                progress_begin(&f.progress, label, c->quiet);
+                r = follow_begin(&f, &old);
+                if (r >= 0)
+                        r = sd_bus_call_async(c->bus, &f.call, m, on_reply, &f, CALL_CHANGE_TIMEOUT_USEC);
+                if (r >= 0)
+                        r = follow_loop(&f);
+                follow_end(&f, &old);
+        }
+        *ret = f.answer;
         return r;
+}
+
+int job_call(Context *c, sd_bus_message *m, const char *label, sd_bus_error *error)
+{
+        _cleanup_json_ json_object *answer = NULL;
+
+        return job_call_result(c, m, label, &answer, error);
 }
 
 int job_follow(Context *c, const char *path, const char *label, sd_bus_error *error)
@@ -317,5 +350,6 @@ int job_follow(Context *c, const char *path, const char *label, sd_bus_error *er
         if (r >= 0)
                 r = follow_loop(&f);
         follow_end(&f, &old);
+        (void) json_object_put(f.answer);
         return r;
 }

@@ -26,14 +26,33 @@ static const char *find_group(const char *name)
         return NULL;
 }
 
+/* "volume snapshot" is a group as well, where "snapshot" stands behind "volume". */
+static const char *find_subgroup(const char *group, const char *name)
+{
+        size_t n = strlen(group);
+
+        for (size_t t = 0; command_tables[t]; t++) {
+                const char *other = command_tables[t]->group;
+
+                if (other && startswith(other, group) && other[n] == ' ' && streq(other + n + 1, name))
+                        return other;
+        }
+        return NULL;
+}
+
 /* The words that could stand where an unknown one stands. */
 static size_t words_at(const char *group, const char *names[static COMMANDS_MAX])
 {
         size_t n = 0;
 
         for (size_t t = 0; command_tables[t]; t++) {
-                if (!group && command_tables[t]->group)
-                        names[n++] = command_tables[t]->group;
+                const char *other = command_tables[t]->group;
+                size_t length = group ? strlen(group) : 0;
+
+                if (!group && other && !strchr(other, ' '))
+                        names[n++] = other;
+                else if (group && other && startswith(other, group) && other[length] == ' ')
+                        names[n++] = other + length + 1;
                 for (const Command *command = command_tables[t]; command->name && n < COMMANDS_MAX;
                      command++)
                         if (streq_ptr(command->group, group))
@@ -147,6 +166,10 @@ static int run(int argc, char **argv)
         group = word ? find_group(word) : NULL;
         if (group)
                 word = take_word(&argc, argv);
+        if (group && word && find_subgroup(group, word)) {
+                group = find_subgroup(group, word);
+                word = take_word(&argc, argv);
+        }
         if (word) {
                 command = find_command(group, word);
                 if (!command)

@@ -29,41 +29,6 @@ static const Option autostart_options[] = {
         {0},
 };
 
-/* ListPools as an array of objects. */
-static int read_pools(Context *c, const Args *a, json_object **ret, sd_bus_error *error)
-{
-        static const char *const names[] = {"ObjectPath", "Name",      "Type",       "State",
-                                            "Health",     "Autostart", "Persistent", "Capacity",
-                                            "Allocation", "Available"};
-        _cleanup_bus_message_unref_ sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_json_ json_object *pools = json_object_new_array();
-        json_object *pool;
-        int r;
-
-        if (!pools)
-                return -ENOMEM;
-        r = context_connect(c, error);
-        if (r >= 0)
-                r = sd_bus_message_new_method_call(c->bus, &m, STORAGE_BUS_NAME, STORAGE_PATH,
-                                                   MANAGER_INTERFACE, "ListPools");
-        if (r >= 0)
-                r = call_options(c, m, a, list_options, false);
-        if (r >= 0)
-                r = sd_bus_call(c->bus, m, 0, error, &reply);
-        if (r >= 0)
-                r = sd_bus_message_enter_container(reply, 'a', "(ossssbbttta{sv})");
-        while (r >= 0 &&
-               (r = json_read_struct(reply, "ossssbbttta{sv}", names, ELEMENTSOF(names), &pool)) == 0)
-                if (json_object_array_add(pools, pool) < 0) {
-                        (void) json_object_put(pool);
-                        return -ENOMEM;
-                }
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(pools);
-        return 0;
-}
-
 static int print_pools(const Context *c, json_object *pools)
 {
         static const char *const columns[] = {"NAME",      "TYPE",      "STATE",       "HEALTH",
@@ -92,7 +57,7 @@ static int pool_list(Context *c, const Args *a)
         _cleanup_json_ json_object *pools = NULL;
         int r;
 
-        r = read_pools(c, a, &pools, &error);
+        r = read_pools(c, a, list_options, &pools, &error);
         if (r < 0)
                 return report(c, &error, r);
         if (args_has(a, "names")) {

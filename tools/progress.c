@@ -8,6 +8,7 @@
 #define BAR_MAX 40U
 #define BAR_MIN 8U
 #define LINE_DEFAULT 80U
+#define DURATION_BUFSIZE 32
 #define PULSE_USEC (125 * USEC_PER_MSEC) /* a step of the block that runs to and fro */
 
 void progress_begin(Progress *p, const char *label, bool quiet)
@@ -30,13 +31,27 @@ static size_t line_width(void)
         return size.ws_col;
 }
 
-/* "1.20 GiB of 2.00 GiB, 300.00 MiB/s, 12 s": as much of it as is known. */
+static const char *show_duration(char buf[static DURATION_BUFSIZE], uint64_t usec)
+{
+        unsigned long seconds = (unsigned long) (usec / USEC_PER_SEC);
+
+        if (seconds < 3600)
+                (void) snprintf(buf, DURATION_BUFSIZE, "%lu:%02lu", seconds / 60, seconds % 60);
+        else
+                (void) snprintf(buf, DURATION_BUFSIZE, "%lu:%02lu:%02lu", seconds / 3600, seconds / 60 % 60,
+                                seconds % 60);
+        return buf;
+}
+
+/* "60 %  1.20 GiB of 2.00 GiB  300.00 MiB/s  0:04, 0:03 left": as much of it as is known. */
 static void describe(const Progress *p, char *text, size_t size)
 {
-        char done[SIZE_BUFSIZE], total[SIZE_BUFSIZE], rate[SIZE_BUFSIZE];
-        unsigned seconds = (unsigned) ((now_monotonic() - p->began) / USEC_PER_SEC);
+        char done[SIZE_BUFSIZE], total[SIZE_BUFSIZE], rate[SIZE_BUFSIZE], duration[DURATION_BUFSIZE];
+        uint64_t now = now_realtime();
         size_t n = 0;
 
+        if (p->queued)
+                n += (size_t) snprintf(text + n, size - n, "waits for its turn  ");
         if (p->valid)
                 n += (size_t) snprintf(text + n, size - n, "%3.0f %%  ", 100 * p->fraction);
         if (p->total > 0)
@@ -44,7 +59,11 @@ static void describe(const Progress *p, char *text, size_t size)
                                        size_format(total, p->total));
         if (p->rate > 0)
                 n += (size_t) snprintf(text + n, size - n, "%s/s  ", size_format(rate, p->rate));
-        (void) snprintf(text + n, size - n, "%u:%02u", seconds / 60, seconds % 60);
+        n += (size_t) snprintf(text + n, size - n, "%s",
+                               show_duration(duration, now_monotonic() - p->began));
+        if (p->expected_end > now)
+                (void) snprintf(text + n, size - n, ", %s left",
+                                show_duration(duration, p->expected_end - now));
 }
 
 static void fill_bar(const Progress *p, char *bar, size_t width)

@@ -9,9 +9,11 @@ typedef struct Progress {
         const char *label; /* borrowed */
         bool enabled;      /* there is a terminal */
         bool drawn;
-        bool valid; /* fraction means something */
+        bool queued; /* it waits for its turn */
+        bool valid;  /* fraction means something */
         double fraction;
         uint64_t done, total, rate; /* bytes, bytes, bytes a second; 0: unknown */
+        uint64_t expected_end;      /* µs UTC; 0: unknown */
         uint64_t began, drawn_at;   /* µs, CLOCK_MONOTONIC */
 } Progress;
 

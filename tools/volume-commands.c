@@ -8,6 +8,7 @@
 #include "tools/report.h"
 #include "tools/show.h"
 #include "tools/volume-list.h"
+#include "tools/volume-tree.h"
 
 static const Option show_options[] = {
         {"xml", NULL, OPTION_FLAG, NULL, "print libvirt's XML"},
@@ -362,5 +363,7 @@ const Command volume_commands[] = {
          resize_options, NULL, volume_resize},
         {"volume", "cat", "POOL VOLUME|PATH", "write the bytes of a volume to standard output", 1, 2, 0,
          NULL, NULL, volume_cat},
+        {"volume", "tree", "[POOL]", "show which volumes are built on which", 0, 1, COMMAND_JSON, NULL, NULL,
+         volume_tree},
         {0},
 };

@@ -294,6 +294,63 @@ def test_cat_complains_of_a_full_output(tool, pool, folder):
     assert done.returncode == 7 and "standard output" in done.stderr
 
 
+def image(path, *backing):
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-u", *backing, path, "1G"], check=True, timeout=60)
+
+
+def overlay(path, base):
+    image(path, "-b", base, "-F", "qcow2")
+
+
+def test_tree(tool, pool, folder, tmp_path):
+    """What is built on what, in several pools; a backing store that is missing; a cycle."""
+    (tmp_path / "other").mkdir()
+    tool.ok("pool", "define", "other", "--type", "dir", "--target", tmp_path / "other", "--start")
+    image(f"{folder}/base.qcow2")
+    overlay(f"{folder}/b.qcow2", "base.qcow2")
+    overlay(f"{folder}/a.qcow2", "base.qcow2")
+    overlay(f"{folder}/deep.qcow2", "a.qcow2")
+    overlay(f"{tmp_path}/other/far.qcow2", f"{folder}/deep.qcow2")
+    overlay(f"{folder}/orphan.qcow2", "/no/such.qcow2")
+    overlay(f"{folder}/x.qcow2", "y.qcow2")
+    overlay(f"{folder}/y.qcow2", "x.qcow2")
+    with open(f"{folder}/z.raw", "wb") as f:
+        f.truncate(GIB)
+    tool.ok("pool", "refresh", pool, "other", "-q")
+    lines = tool.ok("volume", "tree").splitlines()
+    assert lines[0].split() == ["NAME", "FORMAT", "CAPACITY", "ALLOCATION", "PROBLEM"]
+    drawing = [line[:lines[0].index("FORMAT")].rstrip() for line in lines[1:]]
+    assert drawing == [
+        "images",
+        "├─ base.qcow2",
+        "│  ├─ a.qcow2",
+        "│  │  └─ deep.qcow2",
+        "│  │     └─ other/far.qcow2",
+        "│  └─ b.qcow2",
+        "├─ /no/such.qcow2",
+        "│  └─ orphan.qcow2",
+        "├─ x.qcow2",
+        "│  └─ y.qcow2",
+        "│     └─ x.qcow2 (again: a cycle)",
+        "└─ z.raw",
+        "other",
+    ]
+    assert re.search(r"base\.qcow2 +qcow2 +1\.00 GiB +[\d.]+ KiB", lines[2])
+    assert lines[7].endswith("no volume of an active pool")
+    only = tool.ok("volume", "tree", "other", "--no-legend").splitlines()
+    assert [line.split("  qcow2")[0].rstrip() for line in only] == [
+        "other" + only[0][5:].rstrip(), "└─ images/base.qcow2", "   ├─ images/a.qcow2", "   │  └─ images/deep.qcow2",
+        "   │     └─ far.qcow2", "   └─ images/b.qcow2"]
+    found = {p["Pool"]: p["Volumes"] for p in tool.json("volume", "tree")}
+    base = [v for v in found["images"] if v.get("Name") == "base.qcow2"][0]
+    assert [v["Name"] for v in base["Overlays"]] == ["a.qcow2", "b.qcow2"] and base["Capacity"] == GIB
+    assert base["Overlays"][0]["Overlays"][0]["Overlays"][0]["Pool"] == "other" and found["other"] == []
+    ascii_ = subprocess.run(tool.argv("volume", "tree", pool), env=dict(tool.env, LC_ALL="C"), capture_output=True,
+                            check=True, timeout=60).stdout.decode("ascii")
+    assert "\n|- base.qcow2" in ascii_ and "\n`- z.raw" in ascii_
+    assert "'none'" in tool.fails(3, "volume", "tree", "none")
+
+
 # Errors
 
 def test_not_found(tool, pool):
@@ -418,6 +475,7 @@ def test_progress_bar(tool, pool):
     percents = [int(p) for p in re.findall(r"create big \[#*-*\] +(\d+) %", terminal.text)]
     assert percents and percents == sorted(percents) and percents[-1] > 0
     assert " of 1.00 GiB" in terminal.text
+    assert re.search(r" [MG]iB/s  0:\d\d, 0:\d\d left", terminal.text)
     # the bar is gone at the end
     assert terminal.text.endswith("\r\x1b[KVolume big created.\r\n")
 

@@ -101,7 +101,7 @@ __storagectl_operand() {
                 fi
                 ;;
         'pool '*) __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
-        'volume list' | 'volume create')
+        'volume list' | 'volume create' | 'volume tree')
                 ((${#operands[@]} > 0)) || __storagectl_lines "$cur" < <(__storagectl_names pool list)
                 ;;
         'volume '*)
@@ -158,7 +158,7 @@ _storagectl() {
         '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
-        volume) COMPREPLY=($(compgen -W 'list show create delete resize cat' -- "$cur")) ;;
+        volume) COMPREPLY=($(compgen -W 'list show create delete resize cat tree' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
         esac
