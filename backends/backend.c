@@ -46,6 +46,8 @@ int backend_operations(const Backend *backend, char ***ret)
                 {"resize", backend->volume_resize != NULL},
                 {"open", backend->volume_open != NULL},
                 {"clone", backend->volume_reserve != NULL},
+                {"upload", backend->volume_open && backend->volume_look},
+                {"download", backend->volume_open != NULL},
         };
         _cleanup_strv_free_ char **l = NULL;
 

@@ -35,3 +35,6 @@ BackendContext data_context(DataWorker *w, const PoolDef *pool, sd_bus_error *er
 /* Handlers of the vtable. */
 int data_worker_fill(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_copy(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_upload(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_download(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_measure(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -22,7 +22,8 @@ void worker_call_begin(void);
 /* SIGUSR1 came since the call began. */
 bool worker_is_cancelled(void);
 
-/* One option of an a{sv}: key, signature (b or s), and where it goes (int * or const char **). */
+/* One option of an a{sv}: key, signature (b, s or t), and where it goes (int *, const char ** or
+ * uint64_t *). */
 typedef struct WorkerOption {
         const char *key;
         const char *type;

@@ -65,6 +65,14 @@
  *                                      it is built on, one behind the other. Options: "zero" b (a reserved device
  *                                      reads as zeros), "preallocation" s, "reflink" s (auto always never),
  *                                      "compress" b. Reply: it is whole and fsynced
+ *   Upload(s pool xml, s volume, h fd, h source, a{sv}) → t bytes, s sha256
+ *                                      into the volume from the descriptor of a client. Options: "offset" "length" t (a
+ *                                      stream needs a length), "sparse" "sha256" b, "grow" b: the file may become longer,
+ *                                      "fresh" b: the volume is new, and has these bytes only. Reply: they are fsynced;
+ *                                      sha256 is hex, "" if it was not asked for
+ *   Download(s pool xml, s volume, h fd, h destination, a{sv}) → t bytes, s sha256
+ *                                      the other way. Options: "offset" "length" t, "sparse" "sha256" b
+ *   Measure(s volume, h source) → t    how many bytes Upload could read from a client's file or device
  *   Progress(t done, t total)          signal, bytes; at most 4 a second
  *   Writing()                          signal: from now on an existing volume is changed, which is incomplete if this
  *                                      does not come to its end

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "interfaces/options.h"
 
+#include <fcntl.h>
+
 #include "common/errors.h"
 
 #define OPTIONS_MAX 64U
@@ -91,4 +93,19 @@ int options_read_volume(sd_bus_message *m, const Option *options, size_t n, Volu
 int options_read(sd_bus_message *m, const Option *options, size_t n, sd_bus_error *error)
 {
         return options_read_volume(m, options, n, NULL, error);
+}
+
+int options_read_descriptor(sd_bus_message *m, bool write, int *ret, sd_bus_error *error)
+{
+        int r = sd_bus_message_read(m, "h", ret), flags;
+
+        if (r == -EBADMSG)
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "No descriptor came with the call");
+        if (r < 0)
+                return r;
+        flags = fcntl(*ret, F_GETFL);
+        if (flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) != (write ? O_RDONLY : O_WRONLY))
+                return 0;
+        return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT, "The descriptor must be open for %s",
+                          write ? "writing" : "reading");
 }

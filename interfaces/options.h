@@ -22,3 +22,8 @@ int options_read(sd_bus_message *m, const Option *options, size_t n, sd_bus_erro
 /* As above; keys that are not among options are tried as keys of a volume's definition. */
 int options_read_volume(sd_bus_message *m, const Option *options, size_t n, VolumeDef *def,
                         sd_bus_error *error);
+/*
+ * A descriptor that came with m, which owns it, if it is open for reading, or writing. Nothing else is asked
+ * of it: what it leads to may not answer.
+ */
+int options_read_descriptor(sd_bus_message *m, bool write, int *ret, sd_bus_error *error);

@@ -42,6 +42,27 @@ static int append_sources(sd_bus_message *reply, const Job *job)
         return r < 0 ? r : sd_bus_message_append(reply, "s", xml);
 }
 
+/* bytes, sha256: entries of an a{sv}; none, before the job has come to its end. */
+static int append_transferred(sd_bus_message *m, const Job *job)
+{
+        int r = 0;
+
+        if (job->state != JOB_SUCCEEDED || !job->has_transferred)
+                return 0;
+        r = sd_bus_message_append(m, "{sv}", "bytes", "t", job->transferred);
+        return r >= 0 && job->sha256 ? sd_bus_message_append(m, "{sv}", "sha256", "s", job->sha256) : r;
+}
+
+static int append_transfer(sd_bus_message *m, const Job *job)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = append_transferred(m, job);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int append_reply(sd_bus_message *reply, const Job *job, ReplyKind kind, const char *job_path)
 {
         _cleanup_free_ char *object = NULL;
@@ -57,6 +78,11 @@ static int append_reply(sd_bus_message *reply, const Job *job, ReplyKind kind, c
         case REPLY_SOURCES:
                 r = append_sources(reply, job);
                 return r < 0 ? r : sd_bus_message_append(reply, "o", job_path);
+        case REPLY_TRANSFER:
+                r = append_transfer(reply, job);
+                return r < 0 ? r : sd_bus_message_append(reply, "o", job_path);
+        case REPLY_PIPE:
+                return sd_bus_message_append(reply, "ho", job->result_fd, job_path);
         default:
                 break;
         }
@@ -111,6 +137,15 @@ static int on_wait_over(sd_event_source *s, uint64_t usec, void *userdata)
         (void) reply_running(p->m, p->job, p->kind);
         pending_free(p);
         return 0;
+}
+
+int reply_with_pipe(sd_bus_message *m, Job *job, ReplyKind kind)
+{
+        int r = job_is_over(job) ? send_reply(m, job, kind, "/") : reply_running(m, job, kind);
+
+        /* Only the caller has it now, so that its end is seen. */
+        job->result_fd = safe_close(job->result_fd);
+        return r < 0 ? r : 1;
 }
 
 int reply_when_done(Bus *b, sd_bus_message *m, Job *job, ReplyKind kind, uint64_t wait, sd_bus_error *error)
@@ -180,6 +215,8 @@ int job_append_result(const Job *job, sd_bus_message *m)
         }
         if (r >= 0 && job->state == JOB_SUCCEEDED)
                 r = append_sources_entry(m, job);
+        if (r >= 0)
+                r = append_transferred(m, job);
         if (r >= 0 && job->state == JOB_SUCCEEDED && job->has_changes) {
                 r = sd_bus_message_open_container(m, 'e', "sv");
                 if (r >= 0)

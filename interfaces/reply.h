@@ -14,6 +14,8 @@ typedef enum ReplyKind {
         REPLY_VOLUME_CHANGES, /* (o volume, as changes, o job) */
         REPLY_DESCRIPTOR,     /* (h): always at the end */
         REPLY_SOURCES,        /* (aa{sv} sources, o job), or as XML (s xml, o job) */
+        REPLY_TRANSFER,       /* (a{sv} result, o job) */
+        REPLY_PIPE,           /* (h pipe, o job): at once, and the job always has its path */
 } ReplyKind;
 
 /*
@@ -21,6 +23,10 @@ typedef enum ReplyKind {
  * method handler returns.
  */
 int reply_when_done(Bus *b, sd_bus_message *m, Job *job, ReplyKind kind, uint64_t wait, sd_bus_error *error);
+
+/* Answers at once with the job's result_fd, which only the caller has from then on; or that it has failed
+ * already. */
+int reply_with_pipe(sd_bus_message *m, Job *job, ReplyKind kind);
 
 /* A job's Result as a{sv}. */
 int job_append_result(const Job *job, sd_bus_message *m);

@@ -6,6 +6,7 @@
 #include "interfaces/options.h"
 #include "interfaces/paths.h"
 #include "interfaces/reply.h"
+#include "interfaces/volume-methods.h"
 #include "service/incomplete.h"
 #include "service/volume-jobs.h"
 
@@ -242,16 +243,6 @@ static int method_change(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return refuse(m, userdata, "change-volume", "changing the backing chain", error);
 }
 
-static int method_write(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "write-volume", "upload", error);
-}
-
-static int method_read(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "read-volume", "download", error);
-}
-
 static int method_list_users(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         return refuse(m, userdata, "list-users", "listing who uses a volume", error);
@@ -304,13 +295,13 @@ const sd_bus_vtable volume_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Open", SD_BUS_ARGS("s", mode, "a{sv}", options),
                                 SD_BUS_RESULT("h", descriptor), method_open, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Upload", SD_BUS_ARGS("h", source, "a{sv}", options),
-                                SD_BUS_RESULT("a{sv}", result, "o", job), method_write, ANYONE),
+                                SD_BUS_RESULT("a{sv}", result, "o", job), volume_method_upload, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Download", SD_BUS_ARGS("h", destination, "a{sv}", options),
-                                SD_BUS_RESULT("a{sv}", result, "o", job), method_read, ANYONE),
+                                SD_BUS_RESULT("a{sv}", result, "o", job), volume_method_download, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("OpenUpload", SD_BUS_ARGS("t", length, "a{sv}", options),
-                                SD_BUS_RESULT("h", pipe, "o", job), method_write, ANYONE),
+                                SD_BUS_RESULT("h", pipe, "o", job), volume_method_open_upload, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("OpenDownload", SD_BUS_ARGS("a{sv}", options),
-                                SD_BUS_RESULT("h", pipe, "o", job), method_read, ANYONE),
+                                SD_BUS_RESULT("h", pipe, "o", job), volume_method_open_download, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("ListUsers", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("a(sua{sv})", users), method_list_users, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("GetXML", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", xml),

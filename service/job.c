@@ -74,7 +74,7 @@ int job_new(Manager *m, Pool *pool, const char *operation, uid_t uid, const char
         job->manager = m;
         job->operation = operation;
         job->uid = uid;
-        job->result_fd = -EBADF;
+        job->result_fd = job->peer_fd = -EBADF;
         job->start = now_realtime();
         job->id = ++m->last_job;
         TAILQ_INIT(&job->waiters);
@@ -121,6 +121,8 @@ Job *job_unref(Job *job)
         sd_bus_error_free(&job->error);
         strv_free(job->changes);
         safe_close(job->result_fd);
+        safe_close(job->peer_fd);
+        free(job->sha256);
         free(job->volume_name);
         volume_locks_done(&job->locks);
         free(job);
@@ -278,6 +280,7 @@ void job_finish(Job *job, const sd_bus_error *error)
         job->cancel = NULL;
         /* Before anybody hears of the end: what it had open is let go of, and so are the locks on that. */
         job->data_job = data_job_free(job->data_job);
+        job->peer_fd = safe_close(job->peer_fd);
         job->progress = sd_event_source_disable_unref(job->progress);
         if (job->state == JOB_SUCCEEDED && job->bytes_total > 0)
                 job->bytes_done = job->bytes_total;

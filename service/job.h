@@ -82,6 +82,11 @@ struct Job {
         bool has_changes;
         bool built;    /* its Build made storage that was not there before */
         int result_fd; /* Open: owned; -EBADF for none */
+        int peer_fd;   /* what a client gave to read from or write to, until the worker has it: owned; or
+                          -EBADF */
+        bool has_transferred;
+        uint64_t transferred; /* bytes */
+        char *sha256;         /* of them, in hex; NULL: not asked for */
 
         /* The step that is running: asked to stop it. NULL: nothing can be stopped. */
         void (*cancel)(Job *job);

@@ -115,8 +115,8 @@ static Work *work_new(const InPlace *what)
         return w;
 }
 
-int volume_in_place(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t uid, Job **ret,
-                    sd_bus_error *error)
+int volume_in_place_prepare(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t uid, Job **ret,
+                            sd_bus_error *error)
 {
         VolumeLocks none = {}, *l = locks ? locks : &none;
         Work *w = work_new(what);
@@ -136,5 +136,29 @@ int volume_in_place(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t ui
         }
         (*ret)->data = w;
         (*ret)->free_data = work_free;
-        return volume_job_submit(*ret, v->pool, "OpenVolume", fill_open, open_done);
+        return 0;
+}
+
+void *volume_in_place_argument(const Job *job)
+{
+        return ((Work *) job->data)->what.argument;
+}
+
+void volume_in_place_start(Job *job, uint64_t start, uint64_t end)
+{
+        Work *w = job->data;
+
+        w->what.start = start;
+        w->what.end = end;
+        (void) volume_job_submit(job, job->pool, "OpenVolume", fill_open, open_done);
+}
+
+int volume_in_place(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t uid, Job **ret,
+                    sd_bus_error *error)
+{
+        int r = volume_in_place_prepare(v, what, locks, uid, ret, error);
+
+        if (r >= 0)
+                volume_in_place_start(*ret, what->start, what->end);
+        return r;
 }

@@ -29,3 +29,11 @@ typedef struct InPlace {
  */
 int volume_in_place(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t uid, Job **ret,
                     sd_bus_error *error);
+/*
+ * In two steps, for jobs that have to find something out first: the job has its locks, and nothing is done
+ * until it is started with the range that is written. Its argument is the one of what.
+ */
+int volume_in_place_prepare(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t uid, Job **ret,
+                            sd_bus_error *error);
+void *volume_in_place_argument(const Job *job);
+void volume_in_place_start(Job *job, uint64_t start, uint64_t end);

@@ -428,13 +428,11 @@ def test_ensure_volume(service, pool, folder):
 def test_methods_for_later(service, pool, folder):
     """They are in the interface, and answer Unsupported as long as no backend has them."""
     volume = service.make_volume(pool, "v")
-    for call in (volume.Wipe, volume.Flatten, volume.Commit, volume.OpenDownload):
+    for call in (volume.Wipe, volume.Flatten, volume.Commit):
         with refused("Unsupported"):
             call()
     with refused("Unsupported"):
         volume.Rebase(volume.path)
-    with refused("Unsupported"):
-        volume.OpenUpload(100)
     with refused("Unsupported"):
         pool.OpenImport("w", 100)
     assert os.listdir(folder) == ["v"]

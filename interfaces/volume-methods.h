@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The method handlers of org.example.Storage1.Volume that have files of their own; userdata is the Volume.
+ */
+
+#include <systemd/sd-bus.h>
+
+/* volume-transfer.c: contents through descriptors */
+int volume_method_upload(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int volume_method_download(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int volume_method_open_upload(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int volume_method_open_download(sd_bus_message *m, void *userdata, sd_bus_error *error);

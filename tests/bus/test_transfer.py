@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Upload and Download: the bytes of volumes through descriptors of clients."""
+
+import hashlib
+import os
+import random
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from client import MIB, refused
+from harness import wait_until
+
+SOURCES = ["file", "memfd", "pipe", "socket"]
+
+
+def content(n, seed=1):
+    return random.Random(seed).randbytes(n)
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_all(fd, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view):]
+    os.close(fd)
+
+
+def in_thread(function, *args):
+    thread = threading.Thread(target=function, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
+class Source:
+    """A descriptor of some kind from which data can be read."""
+
+    def __init__(self, kind, data, tmp):
+        self.thread = None
+        if kind == "file":
+            self.fd = os.open(f"{tmp}/source", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        elif kind == "memfd":
+            self.fd = os.memfd_create("source")
+        if kind in ("file", "memfd"):
+            os.pwrite(self.fd, data, 0)
+            return
+        if kind == "pipe":
+            self.fd, feed = os.pipe()
+        else:
+            ours, theirs = socket.socketpair()
+            self.fd, feed = ours.detach(), theirs.detach()
+        self.thread = in_thread(write_all, feed, data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+        if self.thread:
+            self.thread.join(30)
+
+
+class Sink:
+    """A descriptor of some kind, and what was written to it."""
+
+    def __init__(self, kind, tmp):
+        self.kind, self.thread, self.got = kind, None, b""
+        if kind == "file":
+            self.fd = os.open(f"{tmp}/sink", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        elif kind == "memfd":
+            self.fd = os.memfd_create("sink")
+        elif kind == "pipe":
+            drain, self.fd = os.pipe()
+        else:
+            ours, theirs = socket.socketpair()
+            self.fd, drain = ours.detach(), theirs.detach()
+        if kind in ("pipe", "socket"):
+            self.thread = in_thread(self.read_all, drain)
+
+    def read_all(self, fd):
+        parts = []
+        while part := os.read(fd, 1 << 16):
+            parts.append(part)
+        os.close(fd)
+        self.got = b"".join(parts)
+
+    def data(self):
+        if self.thread:
+            os.close(self.fd)
+            self.thread.join(30)
+            assert not self.thread.is_alive(), "the service keeps the descriptor"
+            return self.got
+        with os.fdopen(self.fd, "rb") as f:
+            f.seek(0)
+            return f.read()
+
+
+def make_raw(service, pool, name="v", size=MIB):
+    return service.make_volume(pool, name, size)
+
+
+def read_file(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("sha256", [False, True])
+def test_upload(service, pool, folder, world, kind, sha256):
+    data = content(3 * MIB + 17)
+    volume = make_raw(service, pool, size=4 * MIB)
+    with Source(kind, data, world.folder()) as source:
+        options = {"length": len(data)} if kind in ("pipe", "socket") else {}
+        result, job = volume.Upload(0, {"sha256": sha256, **options}, fds=[source.fd])
+        if kind in ("file", "memfd"):
+            assert os.lseek(source.fd, 0, os.SEEK_CUR) == len(data), "its position moves as with read()"
+    assert job == "/" and result == {"bytes": len(data), **({"sha256": sha(data)} if sha256 else {})}
+    assert read_file(folder + "/v") == data + bytes(4 * MIB - len(data))
+    assert volume.get("Problem") == "" and volume.get("Capacity") == 4 * MIB
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("sha256", [False, True])
+def test_download(service, pool, folder, world, kind, sha256):
+    data = content(3 * MIB + 17)
+    make_raw(service, pool, size=len(data))
+    with open(folder + "/v", "r+b") as f:
+        f.write(data)
+    sink = Sink(kind, world.folder())
+    result, job = service.volume(pool.GetVolume("v")).Download(0, {"sha256": sha256}, fds=[sink.fd])
+    assert job == "/" and result == {"bytes": len(data), **({"sha256": sha(data)} if sha256 else {})}
+    assert sink.data() == data
+
+
+def test_open_upload(service, pool, folder):
+    data = content(2 * MIB)
+    volume = make_raw(service, pool, size=2 * MIB)
+    (_, job), fds = volume.OpenUpload(len(data), {"sha256": True}, want_fds=True)
+    write_all(fds[0], data)
+    got = service.wait_job(job)
+    assert got["State"] == "succeeded" and got["Result"] == {
+        "bytes": len(data), "sha256": sha(data), "volume": volume.path}
+    assert got["Operation"] == "upload-volume" and read_file(folder + "/v") == data
+
+
+def test_open_download(service, pool, folder):
+    data = content(2 * MIB)
+    volume = make_raw(service, pool, size=2 * MIB)
+    with open(folder + "/v", "r+b") as f:
+        f.write(data)
+    (_, job), fds = volume.OpenDownload({"sha256": True, "offset": MIB}, want_fds=True)
+    with os.fdopen(fds[0], "rb") as f:
+        assert f.read() == data[MIB:]
+    got = service.wait_job(job)
+    assert got["Result"] == {"bytes": MIB, "sha256": sha(data[MIB:])}
+
+
+def test_wait_zero(service, pool, folder):
+    volume = make_raw(service, pool)
+    fd, feed = os.pipe()
+    result, job = volume.Upload(0, {"length": 5, "wait": 0, "sha256": True}, fds=[fd])
+    os.close(fd)
+    assert result == {} and job != "/"
+    wait_until(lambda: service.job(job).get("State") == "running", what="the job to run")
+    write_all(feed, b"hello and more")
+    assert service.wait_job(job)["Result"] == {"bytes": 5, "sha256": sha(b"hello"), "volume": volume.path}
+    assert read_file(folder + "/v")[:6] == b"hello\0"
+
+
+def test_what_does_not_fit(service, pool, folder, world):
+    data = content(MIB)
+    volume = make_raw(service, pool)
+    with open(folder + "/v", "r+b") as f:
+        f.write(data)
+    with Source("memfd", bytes(MIB), None) as source:
+        for options in ({"offset": 1}, {"offset": MIB, "length": 1}, {"offset": MIB + 1, "length": 0},
+                        {"offset": 2 ** 64 - 1, "length": 2}, {"length": MIB + 1}, {"length": 2 ** 63}):
+            with refused("InvalidArgument"):
+                volume.Upload(0, options, fds=[source.fd])
+        for options in ({"offset": MIB + 1}, {"offset": 1, "length": MIB}, {"length": 2 ** 64 - 2}):
+            with refused("InvalidArgument"):
+                volume.Download(0, options, fds=[source.fd])
+    assert read_file(folder + "/v") == data and volume.get("Problem") == ""
+
+
+def test_descriptors_of_the_wrong_kind(service, pool, folder, world):
+    volume = make_raw(service, pool)
+    read, write = os.pipe()
+    packets, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for fd in (write, os.open(folder, os.O_RDONLY), os.open("/dev/null", os.O_RDWR), os.eventfd(1), packets.fileno(),
+               os.open(folder + "/v", os.O_PATH), os.open(folder + "/v", os.O_RDONLY)):
+        with refused("InvalidArgument"):
+            volume.Upload(0, {"length": 10}, fds=[fd])
+    for fd in (read, os.open("/dev/null", os.O_RDWR), other.fileno(), os.open(folder + "/v", os.O_RDONLY),
+               os.open(folder + "/v", os.O_RDWR)):
+        with refused("InvalidArgument"):
+            volume.Download(0, {}, fds=[fd])
+    with refused("InvalidArgument"):
+        volume.Upload(0, {}, fds=[read])
+    with refused("InvalidArgument"):
+        volume.Upload(1, {}, fds=[read])
+    assert volume.get("Problem") == ""
+
+
+def test_client_that_dies(service, pool, folder):
+    volume = make_raw(service, pool)
+    fd, feed = os.pipe()
+    child = subprocess.Popen(["sh", "-c", "printf 1234567; exec sleep 60"], stdout=feed)
+    os.close(feed)
+    _, job = volume.Upload(0, {"length": 100, "wait": 0}, fds=[fd])
+    os.close(fd)
+    wait_until(lambda: read_file(folder + "/v")[:7] == b"1234567", what="the first bytes")
+    child.kill()
+    child.wait()
+    got = service.wait_job(job)
+    assert got["State"] == "failed" and "7 of 100" in got["ErrorMessage"]
+    assert "incomplete" in volume.get("Problem")
+    with Source("memfd", content(100), None) as source:
+        volume.Upload(0, {}, fds=[source.fd])
+    assert volume.get("Problem") == ""
+
+
+def test_cancel_while_nothing_comes(daemon, service, pool, folder):
+    volume = make_raw(service, pool)
+    (_, job), fds = volume.OpenUpload(100, {}, want_fds=True)
+    wait_until(lambda: service.job(job).get("State") == "running", what="the job to run")
+    service.job(job).Cancel()
+    got = service.wait_job(job, 2)
+    assert got["State"] == "cancelled" and volume.get("Problem") == "", "nothing was written"
+    with pytest.raises(BrokenPipeError):
+        while True:
+            os.write(fds[0], bytes(MIB))
+    os.close(fds[0])
