@@ -2,6 +2,7 @@
 #include "backends/raid-array.h"
 
 #include <dirent.h>
+#include <linux/major.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -47,6 +48,20 @@ static bool has_device(dev_t devnum)
         return access(path, F_OK) >= 0;
 }
 
+/*
+ * Whether node is what is left of an array that was just stopped: the kernel forgets first the array, then
+ * its device, and udev takes the links to it away last.
+ */
+static bool is_going(const struct stat *st, const char *node)
+{
+        if (!node)
+                return true;
+        if (!S_ISBLK(st->st_mode))
+                return false;
+        return !has_device(st->st_rdev) ||
+               (major(st->st_rdev) == MD_MAJOR && !is_md(strrchr(node, '/') + 1));
+}
+
 int raid_find_holder(dev_t devnum, char **ret)
 {
         _cleanup_free_ char *folder = NULL;
@@ -84,10 +99,9 @@ static int look_at_path(BackendContext *ctx, RaidArray *array)
                         return 0;
                 return error_set_errno(ctx->error, errno, "Cannot look at %s", array->path);
         }
-        /* An array has just been stopped: the kernel has forgotten it, udev is still taking its links away. */
-        if (S_ISBLK(st.st_mode) && !has_device(st.st_rdev))
-                return 0;
         node = realpath(array->path, NULL);
+        if (is_going(&st, node))
+                return 0;
         name = node && startswith(node, "/dev/") ? strdup(node + strlen("/dev/")) : NULL;
         if (!name || strchr(name, '/') || !S_ISBLK(st.st_mode) || !is_md(name))
                 return error_setf(

@@ -96,7 +96,8 @@ def no_arrays():
 
 
 @pytest.mark.parametrize("kind,level,number,spares", [("fs", "raid5", 3, 1), ("logical", "raid1", 2, 0),
-                                                      ("disk", "raid10", 4, 1)])
+                                                      ("disk", "raid10", 4, 1), ("fs", "raid0", 2, 0),
+                                                      ("fs", "raid4", 3, 0), ("fs", "raid6", 4, 0)])
 def test_pool_on_an_array(service, disks, kind, level, number, spares, command):
     more = {"spares": spares} if spares else {}
     if level != "raid1":
