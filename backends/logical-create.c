@@ -33,18 +33,63 @@ static BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
 static BDExtraArg wipe = {.opt = (char *) "--wipesignatures", .val = (char *) "y"};
 static BDExtraArg no_skip = {.opt = (char *) "--setactivationskip", .val = (char *) "n"};
 
-int logical_remove_unfinished(BackendContext *ctx, const char *name)
+/* more: another volume's path, or NULL. */
+static bool untag(const char *path, const char *more, GError **gerror)
+{
+        const char *argv[] = {"lvm", "lvchange", "--deltag", LOGICAL_UNFINISHED_TAG, path, more, NULL};
+
+        return bd_utils_exec_and_report_error(argv, NULL, gerror);
+}
+
+/* Others may have made snapshots of it, or thin volumes in it, and these would go with it. */
+static bool is_used(const LogicalGroup *group, const LogicalLv *lv)
+{
+        for (size_t i = 0; i < group->n_lvs; i++) {
+                const LogicalLv *other = &group->lvs[i];
+
+                if (!other->unfinished &&
+                    (streq_ptr(other->origin, lv->name) || streq_ptr(other->pool, lv->name)))
+                        return true;
+        }
+        return false;
+}
+
+static int remove_unfinished(const LogicalGroup *group, const LogicalLv *lv)
 {
         _cleanup_free_ char *path = NULL;
         const char *argv[] = {"lvm", "lvremove", "--yes", "--select", "lv_tags=" LOGICAL_UNFINISHED_TAG,
                               NULL,  NULL};
         /* libblockdev looks into it, wanted or not. */
         g_autoptr(GError) gerror = NULL;
+        bool done;
 
-        if (asprintf(&path, "%s/%s", ctx->pool->source.name, name) < 0)
+        if (asprintf(&path, "%s/%s", group->name, lv->name) < 0)
                 return -ENOMEM;
         argv[5] = path;
-        return bd_utils_exec_and_report_error(argv, NULL, &gerror) ? 0 : -EIO;
+        if (!is_used(group, lv))
+                done = bd_utils_exec_and_report_error(argv, NULL, &gerror);
+        else
+                /* A pool is whole as soon as it is there. */
+                done = lv->thin_pool && untag(path, NULL, &gerror);
+        return done ? 0 : -EBUSY;
+}
+
+int logical_remove_unfinished(BackendContext *ctx, const char *name)
+{
+        BackendContext quiet = *ctx;
+        LogicalGroup group = {0};
+        const LogicalLv *lv;
+        int r;
+
+        quiet.error = NULL;
+        r = logical_group_read(&quiet, &group);
+        if (r < 0)
+                return r;
+        lv = logical_group_find(&group, name);
+        if (lv && lv->unfinished)
+                r = remove_unfinished(&group, lv);
+        logical_group_done(&group);
+        return r;
 }
 
 static int refuse(Create *c, const char *error_name, const char *why)
@@ -265,15 +310,12 @@ static int check_permissions(Create *c, const VolumeRow *row)
 static int remove_tag(Create *c)
 {
         _cleanup_free_ char *path = NULL, *pool = NULL;
-        const char *argv[] = {"lvm", "lvchange", "--deltag", LOGICAL_UNFINISHED_TAG, NULL, NULL, NULL};
         g_autoptr(GError) gerror = NULL;
 
         if (asprintf(&path, "%s/%s", c->group.name, c->def->name) < 0 ||
             asprintf(&pool, "%s/%s", c->group.name, strempty(c->new_pool)) < 0)
                 return error_set_errno(c->ctx->error, ENOMEM, "Cannot make volume '%s'", c->def->name);
-        argv[4] = path;
-        argv[5] = c->new_pool ? pool : NULL;
-        return bd_utils_exec_and_report_error(argv, NULL, &gerror) ? 0 : fail(c, &gerror);
+        return untag(path, c->new_pool ? pool : NULL, &gerror) ? 0 : fail(c, &gerror);
 }
 
 /* What was made is made a volume, or goes. */

@@ -262,8 +262,8 @@ static int reap(BackendContext *ctx, BackendScan *scan, LogicalGroup *group)
         for (size_t i = 0; i < group->n_lvs; i++) {
                 const LogicalLv *lv = &group->lvs[i];
 
-                /* What is open cannot go, and lvm would try for seconds. */
-                if (lv->unfinished && !logical_lv_is_open(lv) &&
+                /* What is open cannot go, and lvm would try for seconds. Volumes have their pool open. */
+                if (lv->unfinished && (lv->thin_pool || !logical_lv_is_open(lv)) &&
                     logical_remove_unfinished(ctx, lv->name) >= 0)
                         any = true;
         }

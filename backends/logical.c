@@ -4,6 +4,7 @@
 #include <blockdev/lvm.h>
 #include <sys/stat.h>
 
+#include "backends/block-device.h"
 #include "backends/blockdev-lib.h"
 #include "backends/find-sources.h"
 
@@ -83,21 +84,64 @@ static int activate(BackendContext *ctx, const LogicalGroup *group)
         return error_set_blockdev(ctx, &gerror, "Cannot start pool '%s'", ctx->pool->name);
 }
 
+/* Appends ", PATH is blank" and so on: what there is on a device that should be a part of the group. */
+static int describe_device(BackendContext *ctx, const char *path, char **words)
+{
+        _cleanup_(block_device_done) BlockDevice dev = {0};
+        _cleanup_(block_contents_done) BlockContents c = {0};
+        _cleanup_free_ char *what = NULL;
+        BackendContext quiet = *ctx;
+        const char *is = "is not there";
+        char *more;
+
+        quiet.error = NULL;
+        if (block_device_find(&quiet, path, &dev) >= 0) {
+                if (block_device_probe(&quiet, &dev, &c) < 0)
+                        is = "cannot be read";
+                else if (block_contents_describe(&c, &what) < 0)
+                        return -ENOMEM;
+                else
+                        is = what ? "holds " : "is blank";
+        }
+        if (asprintf(&more, "%s%s%s %s%s", strempty(*words), *words ? ", " : "", path, is, strempty(what)) <
+            0)
+                return -ENOMEM;
+        free(*words);
+        *words = more;
+        return 0;
+}
+
+/* Also what a build that was cut short leaves: physical volumes without a group. */
+static int no_group(BackendContext *ctx)
+{
+        const PoolSource *source = &ctx->pool->source;
+        _cleanup_free_ char *words = NULL;
+
+        sd_bus_error_free(ctx->error);
+        for (size_t i = 0; i < source->n_devices; i++) {
+                if (describe_device(ctx, source->devices[i].path, &words) < 0)
+                        return error_set_errno(ctx->error, ENOMEM, "Cannot start pool '%s'",
+                                               ctx->pool->name);
+        }
+        if (!words)
+                return error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND,
+                                  "Cannot start pool '%s': there is no volume group %s, or none of its "
+                                  "devices is there",
+                                  ctx->pool->name, source->name);
+        return error_setf(
+                ctx->error, STORAGE_ERROR_NOT_FOUND,
+                "Cannot start pool '%s': there is no volume group %s (%s); build the pool to make it",
+                ctx->pool->name, source->name, words);
+}
+
 static int logical_start(BackendContext *ctx)
 {
         LogicalGroup group = {0};
         int r;
 
         r = logical_group_read(ctx, &group);
-        if (r == -ENOENT) {
-                sd_bus_error_free(ctx->error);
-                return error_setf(
-                        ctx->error, STORAGE_ERROR_NOT_FOUND,
-                        "Cannot start pool '%s': there is no volume group %s, or none of its devices "
-                        "is there%s",
-                        ctx->pool->name, ctx->pool->source.name,
-                        ctx->pool->source.n_devices > 0 ? "; build the pool to make it" : "");
-        }
+        if (r == -ENOENT)
+                return no_group(ctx);
         if (r >= 0)
                 r = activate(ctx, &group);
         logical_group_done(&group);

@@ -49,5 +49,8 @@ int logical_describe_use(BackendContext *ctx, const char *name, char **ret);
 /* InUse, naming who, if lv is open. verb: "cannot be deleted". */
 int logical_require_closed(BackendContext *ctx, const LogicalLv *lv, const char *verb);
 
-/* Removes what carries our tag of unfinished work. 0, or a negative errno without words. */
+/*
+ * Removes what carries our tag of unfinished work, unless others have made volumes of it: a thin pool in
+ * which there are some is whole, and loses its tag. 0, or a negative errno without words.
+ */
 int logical_remove_unfinished(BackendContext *ctx, const char *name);

@@ -4,6 +4,7 @@
 # timeout: 1800
 """Pools on volume groups while others work on them too: what changes, goes missing or is left half made."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ import pytest
 
 from client import MIB, error_name, iterate_until
 from gi.repository import GLib
+from moments import answered, lvm_command, pool_workers
+from opens import Opens
 
 TAG = "storaged-unfinished"
 # The times of an emulated processor that others use as well: lvm alone takes a second and more on it.
@@ -55,6 +58,16 @@ def wait(condition, what, timeout=PATIENCE):
     return time.monotonic() - begin
 
 
+def quiet(looks, seconds=3):
+    """Waits until nobody looks any more."""
+    begin, last = time.monotonic(), None
+    while last is None or time.monotonic() - begin < seconds:
+        now = [opens.count() for opens in looks]
+        if now != last:
+            begin, last = time.monotonic(), now
+        time.sleep(0.1)
+
+
 def write(device, mib, at=0):
     subprocess.run(["dd", "if=/dev/urandom", f"of={device}", "bs=1M", f"count={mib}", f"seek={at}", "oflag=direct",
                     "status=none"], check=True, timeout=60)
@@ -85,24 +98,63 @@ def test_others_changes_are_told(service, pool, command):
     assert volumes(service, pool) == {"off"}
 
 
-def test_a_burst_is_few_refreshes(service, pool, command, tmp_path):
-    """Hundreds of events, which take udev many seconds here, and the looks at the group counted."""
-    trace = tmp_path / "trace"
-    with subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=execve", "-s", "64", "-o", trace, "-p",
-                           str(worker_of_pool())]) as strace:
-        try:
-            wait(lambda: "TracerPid:\t0" not in Path(f"/proc/{worker_of_pool()}/status").read_text(), "strace")
-            device = Path("/sys/class/block", Path(os.environ["STORAGED_VM_DISKS"].split()[0]).name, "uevent")
-            for _ in range(300):
-                device.write_text("change")
-            command("udevadm", "settle", "--timeout=200", timeout=210)
-            command("lvcreate", "-L", "8M", "-n", "last", "vg0")
-            wait(lambda: "last" in (volumes(service, pool) or ()), "the last one")
-        finally:
-            strace.send_signal(signal.SIGINT)
-            strace.wait(PATIENCE)
-    looks = trace.read_text().count('"fullreport"')
-    assert 1 <= looks < 60, f"{looks} looks"
+@pytest.fixture
+def passed_on(command):
+    """udev passes events on at once: its rules take an emulated processor a tenth of a second for each of them."""
+    folders = [d for d in ("/usr/lib/udev/rules.d", "/etc/udev/rules.d", "/run/udev/rules.d") if Path(d).is_dir()]
+    for folder in folders:
+        command("mount", "-t", "tmpfs", "none", folder)
+    command("udevadm", "control", "--reload")
+    yield
+    for folder in folders:
+        command("umount", folder)
+    command("udevadm", "control", "--reload")
+    command("udevadm", "trigger", "--settle", "--subsystem-match=block")
+
+
+@contextlib.contextmanager
+def events_counted(tmp_path):
+    """The events of block devices that udev passes on meanwhile: a list, which has them all after that."""
+    events, out = [], tmp_path / "events"
+    with out.open("w") as file, subprocess.Popen(["stdbuf", "-oL", "udevadm", "monitor", "--udev",
+                                                  "--subsystem-match=block"], stdout=file) as monitor:
+        wait(lambda: "UDEV" in out.read_text(), "the monitor")
+        yield events
+        subprocess.run(["udevadm", "settle", "--timeout=200"], check=True, timeout=210)
+        monitor.terminate()
+    events += [line for line in out.read_text().splitlines() if line.startswith("UDEV  [")]
+
+
+def test_a_burst_of_a_thousand_is_a_look_a_pool(service, disks, passed_on, command, tmp_path):
+    """To the workers it is one: udev needs seconds here for what takes it a moment elsewhere, so they wait for it."""
+    group = define(service, disks[:1], build=True, start=True)
+    path, _ = service.manager.DefinePool("table", "disk", {
+        "source-devices": disks[1:], "source-format": "gpt", "target-path": "/dev"}, {"build": True, "start": True})
+    names = [Path(disk).name for disk in disks]
+    looks = [Opens("/usr/sbin/lvm"), Opens(f"/sys/class/block/{names[1]}/ext_range")]
+    quiet(looks)
+    before = [opens.count() for opens in looks]
+    group.Refresh()
+    service.pool(path).Refresh()
+    assert [opens.count() - n for opens, n in zip(looks, before)] == [1, 1], "what is counted is looks"
+    workers = pool_workers()[-2:]
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        with events_counted(tmp_path) as events:
+            for _ in range(1000):
+                for name in names:
+                    Path("/sys/class/block", name, "uevent").write_text("change")
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+    assert len(events) >= 2000
+    wait(lambda: all(opens.count() - n > 1 for opens, n in zip(looks, before)), "the looks")
+    quiet(looks)
+    found = [opens.count() - n - 1 for opens, n in zip(looks, before)]
+    print(f"{len(events)} events, looks: {found}")
+    # Busy with reading them for more than half a second, a worker looks in between.
+    assert max(found) <= 10
 
 
 def test_idle_does_not_look(pool, tmp_path):
@@ -157,6 +209,49 @@ def test_leftovers_go_when_a_worker_begins(service, pool, daemon, command):
         wait(lambda: "half" not in lvs(), "the leftover to go")
         wait(lambda: volumes(service, pool) == {"whole"}, "the volumes")
         assert "held" in lvs() and any("\"held\"" in text for _, text in wait_problems(pool, 1))
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_leftover_that_others_use_stays(service, pool, daemon, command, active):
+    """A thin pool is whole when it is there: what others have made in it must not go with it."""
+    command("lvcreate", "-L", "8M", "-n", "whole", "vg0")
+    command("lvcreate", "--type", "thin-pool", "-L", "32M", "-n", "half", "--addtag", TAG, "vg0")
+    command("lvcreate", "-V", "64M", "--thinpool", "half", "-n", "theirs", "vg0")
+    if not active:
+        command("lvchange", "-an", "vg0/theirs", "vg0/half")
+    daemon.kill()
+    daemon.start()
+    pool = service.pool(service.manager.GetPoolByName("vg0"))
+    wait(lambda: volumes(service, pool) == {"whole", "theirs"} and not lvs()["half"]["lv_tags"], "the pool to be whole")
+
+
+def test_a_disk_is_pulled_during_a_create(service, disks, monitor):
+    """One that is so slow that it happens while LVM writes to it; others are answered all the while."""
+    hot = monitor.plug_disk("hot", 256 << 20)
+    pool = define(service, [disks[0], hot], build=True, start=True)
+    pool.CreateVolume("safe", 8 * MIB, {"wait": 60_000_000})
+    monitor.slow_down("hot", writes=1)
+    pending = pool.start("CreateVolume", "victim", 640 * MIB, {"wait": 60_000_000})
+    iterate_until(lambda: lvm_command("lvcreate"), 60, "lvcreate")
+    time.sleep(1)
+    with answered(service):
+        monitor.unplug_disk("hot", keep=True)
+    with pytest.raises(GLib.Error) as error:
+        pending.wait(60)
+    assert error_name(error.value).endswith((".Failed", ".Inaccessible", ".NoSpace")), error.value.message
+    pool.wait_for("Health", "degraded", PATIENCE)
+    assert "missing-device" in {code for code, _ in pool.get("Problems")}
+    assert volumes(service, pool) == {"safe"}
+    # What is left of it goes when the disk is back.
+    subprocess.run(["dmsetup", "remove", "--retry", "vg0-victim"], capture_output=True, timeout=60, check=False)
+    monitor.plug_disk("hot", 256 << 20)
+    pool.wait_for("Health", "ok", PATIENCE)
+    pool.Stop()
+    pool.Start()
+    assert volumes(service, pool) == {"safe"} == set(lvs())
+    pool.CreateVolume("victim", 640 * MIB, {"wait": 60_000_000})
+    pool.Stop()
+    monitor.unplug_disk("hot")
 
 
 @pytest.mark.parametrize("delay", [0.1, 0.6, 1.2])

@@ -68,6 +68,11 @@ class Monitor:
         wait_until(link.exists, f"{link} to appear")
         return str(link.resolve())
 
+    def slow_down(self, name, writes):
+        """A disk that was plugged in takes so many writes a second from now on."""
+        self.execute("block_set_io_throttle", id=f"/machine/peripheral/{name}/virtio-backend", bps=0, bps_rd=0,
+                     bps_wr=0, iops=0, iops_rd=0, iops_wr=writes)
+
     def unplug_disk(self, name, keep=False):
         """Unplugs a disk, and waits until the guest has let go of it. What is on it may be kept for plug_disk()."""
         self.execute("device_del", id=name)
