@@ -11,6 +11,9 @@
 /* The kernel gives an extended partition this much, for boot loaders. */
 #define EXTENDED_SIZE 1024U
 #define SECTOR 512U
+/* udev, and LVM at each of its commands, open every partition for a moment to see what is on it. */
+#define BUSY_USEC (3 * USEC_PER_SEC)
+#define BUSY_STEP_USEC (20 * USEC_PER_MSEC)
 
 static int read_number(int dir_fd, const char *partition, const char *attribute, uint64_t *ret)
 {
@@ -117,7 +120,12 @@ static int blkpg(int fd, int op, unsigned number, uint64_t start, uint64_t size)
 
 int disk_kernel_forget(int fd, unsigned number)
 {
-        return blkpg(fd, BLKPG_DEL_PARTITION, number, 0, 0);
+        uint64_t end = now_monotonic() + BUSY_USEC;
+        int r;
+
+        while ((r = blkpg(fd, BLKPG_DEL_PARTITION, number, 0, 0)) == -EBUSY && now_monotonic() < end)
+                (void) usleep(BUSY_STEP_USEC);
+        return r;
 }
 
 int disk_kernel_add(int fd, const DiskPartition *p, uint32_t sector_size)

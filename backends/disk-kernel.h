@@ -45,7 +45,7 @@ const KernelPartition *disk_kernel_find(const KernelPartition *l, size_t n, unsi
 /* Whether what the kernel has is what the table says. */
 bool disk_kernel_agrees(const KernelPartition *k, const DiskPartition *p);
 
-/* Forgets one. -EBUSY: somebody has it open. */
+/* Forgets one. -EBUSY: somebody has it open, and for longer than a look takes. */
 int disk_kernel_forget(int fd, unsigned number);
 int disk_kernel_add(int fd, const DiskPartition *p, uint32_t sector_size);
 /*

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from client import MIB, refused
+from moments import answered
+from partitions import SECTOR, extents, kernel, parted
 
 TABLES = ("dos", "dvh", "gpt", "mac", "bsd", "pc98", "sun")
-SECTOR = 512
 CYLINDER = 255 * 2 * SECTOR  # what sun and pc98 partitions are made of, as libparted has it
 FORMATS = ("none", "linux", "fat16", "fat32", "linux-swap", "linux-lvm", "linux-raid")
 HAVE = {  # the formats that a table has types for
@@ -29,28 +30,6 @@ HAVE = {  # the formats that a table has types for
 
 def run(*argv, check=True):
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=check).stdout
-
-
-def kernel(disk):
-    """{number: (start, end)} of the partitions that the kernel knows."""
-    found = {}
-    for path in Path("/sys/class/block", Path(disk).name).glob("*/partition"):
-        start, size = (int(path.with_name(name).read_text()) for name in ("start", "size"))
-        found[int(path.read_text())] = (start * SECTOR, (start + size) * SECTOR)
-    return found
-
-
-def parted(disk):
-    """(label, {number: (start, end)}) as parted reads them from the disk itself.
-
-    It opens a disk for writing even to read it, whereupon udev has the kernel drop all partitions and read them
-    again, unless it finds the disk locked.
-    """
-    lines = run("flock", disk, "sh", "-c", 'parted --script --machine "$0" unit B print; sleep 0.5',
-                disk).splitlines()
-    rows = [line.rstrip(";").split(":") for line in lines[2:]]
-    label = lines[1].split(":")[5]
-    return "dos" if label == "msdos" else label, {int(r[0]): (int(r[1][:-1]), int(r[2][:-1]) + 1) for r in rows}
 
 
 def sfdisk_types(disk):
@@ -84,17 +63,6 @@ def create(service, pool, name, capacity=8 * MIB, **options):
 
 def name_of(disk, number):
     return f"{Path(disk).name}{number}"
-
-
-def extents(service, pool):
-    """{name: (start, end)} as GetXML shows them."""
-    import xml.etree.ElementTree as tree
-
-    found = {}
-    for path, name, *_rest in pool.ListVolumes({})[0]:
-        extent = tree.fromstring(service.volume(path).GetXML({})).find("source/device/extent")
-        found[name] = (int(extent.get("start")), int(extent.get("end")))
-    return found
 
 
 def free_extents(service, pool):
@@ -487,6 +455,31 @@ def test_disk_is_pulled(service, monitor):
     assert pool.get("Health") == "inaccessible"
     pool.Stop()
     monitor.unplug_disk("hot")
+
+
+def test_a_disk_is_pulled_during_a_create(service, monitor):
+    """One that is so slow that it happens in the midst; others are answered all the while."""
+    disk = monitor.plug_disk("slow", 64 * MIB)
+    pool = built(service, "/dev/disk/by-id/virtio-slow", "dos")
+    create(service, pool, name_of(disk, 1))
+    monitor.slow_down("slow", writes=1)
+    pending = pool.start("CreateVolume", name_of(disk, 2), 32 * MIB, {"wait": 60_000_000})
+    time.sleep(1)
+    assert not pending.done
+    with answered(service):
+        monitor.unplug_disk("slow", keep=True)
+    with refused("Failed", "Inaccessible", "NotFound"):
+        pending.wait(60)
+    pool.wait_for("Health", "inaccessible")
+    assert "virtio-slow" in pool.get("Problems")[0][1] and set(service.volumes(pool)) == {name_of(disk, 1)}
+    # Back again it is as it was.
+    assert monitor.plug_disk("slow", 64 * MIB) == disk
+    pool.wait_for("Health", "ok", 30)
+    check_same(service, pool, disk, (1,))
+    create(service, pool, name_of(disk, 2), 32 * MIB)
+    check_same(service, pool, disk, (1, 2))
+    pool.Stop()
+    monitor.unplug_disk("slow")
 
 
 def test_many(service, disks):
