@@ -52,14 +52,24 @@ void data_call_done(DataCall *call)
         pool_def_free(call->pool);
 }
 
-int data_call_writing(DataCall *call)
+static int tell(DataCall *call, const char *signal)
 {
         DataWorker *w = call->ctx.userdata;
         int r;
 
-        r = sd_bus_emit_signal(w->bus, WORKER_PATH, WORKER_INTERFACE, "Writing", NULL);
+        r = sd_bus_emit_signal(w->bus, WORKER_PATH, WORKER_INTERFACE, signal, NULL);
         /* In the socket's buffer it outlives us. */
         return r < 0 ? r : sd_bus_flush(w->bus);
+}
+
+int data_call_writing(DataCall *call)
+{
+        return tell(call, "Writing");
+}
+
+int data_call_whole(DataCall *call)
+{
+        return tell(call, "Whole");
 }
 
 static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preallocation p, int fd,
@@ -105,8 +115,10 @@ static const sd_bus_vtable data_vtable[] = {
         SD_BUS_METHOD("Upload", "sshha{sv}", "ts", data_worker_upload, 0),
         SD_BUS_METHOD("Download", "sshha{sv}", "ts", data_worker_download, 0),
         SD_BUS_METHOD("Measure", "sh", "t", data_worker_measure, 0),
+        SD_BUS_METHOD("Snapshot", "sshssa{sv}", "", data_worker_snapshot, 0),
         SD_BUS_SIGNAL("Progress", "tt", 0),
         SD_BUS_SIGNAL("Writing", "", 0),
+        SD_BUS_SIGNAL("Whole", "", 0),
         SD_BUS_VTABLE_END,
 };
 

@@ -29,6 +29,9 @@ void data_call_done(DataCall *call);
  * to its end. Returns when the daemon is sure to hear of it.
  */
 int data_call_writing(DataCall *call);
+/* What was begun to be written has come to nothing, and the volume is as whole as it was: it is not
+ * incomplete. */
+int data_call_whole(DataCall *call);
 /* The context of a call that is not about one volume. */
 BackendContext data_context(DataWorker *w, const PoolDef *pool, sd_bus_error *error);
 
@@ -38,3 +41,4 @@ int data_worker_copy(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_upload(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_download(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_measure(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *error);

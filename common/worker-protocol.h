@@ -73,9 +73,13 @@
  *   Download(s pool xml, s volume, h fd, h destination, a{sv}) → t bytes, s sha256
  *                                      the other way. Options: "offset" "length" t, "sparse" "sha256" b
  *   Measure(s volume, h source) → t    how many bytes Upload could read from a client's file or device
+ *   Snapshot(s pool xml, s volume, h fd, s action, s snapshot, a{sv})  within an image: "create", "revert" to
+ *                                      or "delete" it; the descriptor has QEMU's locks. Options: "mend" b, put right
+ *                                      first what one that was cut off may have left
  *   Progress(t done, t total)          signal, bytes; at most 4 a second
  *   Writing()                          signal: from now on an existing volume is changed, which is incomplete if this
  *                                      does not come to its end
+ *   Whole()                            signal: that came to nothing, the volume is as whole as it was before
  *
  * SIGUSR1 asks a worker to give up what it is doing (Cancelled); SIGTERM to end after that.
  */

@@ -7,8 +7,10 @@
 #include "interfaces/paths.h"
 #include "interfaces/pool-parts.h"
 #include "interfaces/reply.h"
+#include "interfaces/volume-snapshots.h"
 #include "interfaces/volumes-node.h"
 #include "service/job.h"
+#include "service/volume-snapshot.h"
 
 #define NAMES_MAX 24U
 
@@ -149,30 +151,49 @@ static void volumes_reset(Pool *pool)
         emit_generation(pool, "VolumesReset");
 }
 
+/* NULL: it has none. */
+static const char *snapshots_interface(const Volume *v)
+{
+        return volume_snapshot_kind(v) != SNAPSHOTS_NONE ? SNAPSHOTS_INTERFACE : NULL;
+}
+
 static void volume_added(Volume *v)
 {
         _cleanup_free_ char *path = path_of_volume(v->pool, v->row.name);
         Bus *b = bus_of(v->pool->manager);
 
-        report(path ? sd_bus_emit_interfaces_added(b->bus, path, VOLUME_INTERFACE, NULL) : -ENOMEM,
+        report(path ? sd_bus_emit_interfaces_added(b->bus, path, VOLUME_INTERFACE, snapshots_interface(v),
+                                                   NULL)
+                    : -ENOMEM,
                v->row.name);
 }
 
 static void volume_changes(Volume *v, unsigned changes)
 {
         _cleanup_free_ char *path = path_of_volume(v->pool, v->row.name);
+        const char *snapshots = snapshots_interface(v);
+        Bus *b = bus_of(v->pool->manager);
 
-        if (path)
-                emit_changed(bus_of(v->pool->manager), path, VOLUME_INTERFACE, volume_names,
-                             ELEMENTSOF(volume_names), changes);
+        if (!path)
+                return;
+        emit_changed(b, path, VOLUME_INTERFACE, volume_names, ELEMENTSOF(volume_names), changes);
+        if (changes & VOLUME_SNAPSHOT_KIND)
+                report(snapshots ? sd_bus_emit_interfaces_added(b->bus, path, snapshots, NULL)
+                                 : sd_bus_emit_interfaces_removed(b->bus, path, SNAPSHOTS_INTERFACE, NULL),
+                       path);
+        else if (changes & VOLUME_SNAPSHOTS && snapshots)
+                report(sd_bus_emit_properties_changed(b->bus, path, snapshots, "Snapshots", NULL), path);
 }
 
-static void volume_removed(Pool *pool, const char *name)
+static void volume_removed(Pool *pool, const RemovedVolume *removed)
 {
-        _cleanup_free_ char *path = path_of_volume(pool, name);
+        _cleanup_free_ char *path = path_of_volume(pool, removed->name);
+        const char *snapshots = removed->had_snapshots ? SNAPSHOTS_INTERFACE : NULL;
         Bus *b = bus_of(pool->manager);
 
-        report(path ? sd_bus_emit_interfaces_removed(b->bus, path, VOLUME_INTERFACE, NULL) : -ENOMEM, name);
+        report(path ? sd_bus_emit_interfaces_removed(b->bus, path, VOLUME_INTERFACE, snapshots, NULL)
+                    : -ENOMEM,
+               removed->name);
 }
 
 static void job_added(Job *job)

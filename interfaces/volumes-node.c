@@ -2,11 +2,12 @@
 #include "interfaces/volumes-node.h"
 
 #include "interfaces/paths.h"
+#include "interfaces/volume-snapshots.h"
 
 struct PoolOnBus {
         TAILQ_ENTRY(PoolOnBus) entry;
         Pool *pool; /* a reference */
-        sd_bus_slot *manager_slot, *enumerator_slot, *vtable_slot;
+        sd_bus_slot *manager_slot, *enumerator_slot, *vtable_slot, *snapshots_slot;
 };
 
 static int find_volume(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
@@ -30,7 +31,7 @@ static size_t managed_size(const Volume *v, const char *path)
                      strlen(strempty(extra->key)) + strlen(strempty(extra->problem));
         if (v->overlay) /* Backing, and in Dependents of the other */
                 n += 2 * strlen(path);
-        return n + strlen(path) + MANAGED_VOLUME_SIZE;
+        return n + snapshots_size(v) + strlen(path) + MANAGED_VOLUME_SIZE;
 }
 
 static int enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error)
@@ -70,6 +71,7 @@ void volumes_node_free(Bus *b, PoolOnBus *node)
         sd_bus_slot_unref(node->manager_slot);
         sd_bus_slot_unref(node->enumerator_slot);
         sd_bus_slot_unref(node->vtable_slot);
+        sd_bus_slot_unref(node->snapshots_slot);
         pool_unref(node->pool);
         free(node);
 }
@@ -91,6 +93,9 @@ int volumes_node_add(Bus *b, Pool *pool)
         if (r >= 0)
                 r = sd_bus_add_fallback_vtable(b->bus, &node->vtable_slot, path, VOLUME_INTERFACE,
                                                volume_vtable, find_volume, pool);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(b->bus, &node->snapshots_slot, path, SNAPSHOTS_INTERFACE,
+                                               snapshots_vtable, snapshots_find, pool);
         if (r < 0)
                 volumes_node_free(b, node);
         return r;

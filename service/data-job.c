@@ -103,6 +103,8 @@ static void on_signal(WorkerProcess *w, sd_bus_message *m, void *userdata)
 
         if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Writing"))
                 d->writing = true;
+        if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Whole"))
+                d->writing = false;
         if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Progress") &&
             sd_bus_message_read(m, "tt", &done, &total) >= 0)
                 job_set_progress(d->job, done, total);
@@ -383,7 +385,10 @@ static void recover_one(Manager *m, FILE *f)
         job->start = intent.start;
         (void) error_setf(
                 &error, STORAGE_ERROR_INTERRUPTED,
-                intent.in_place
+                intent.in_place && intent.range_end == 0 ? "%s of volume '%s' was cut off by the end of the "
+                                                           "service: its contents are as they "
+                                                           "were"
+                : intent.in_place
                         ? "%s of volume '%s' was cut off by the end of the service: its contents are "
                           "incomplete until that is done again"
                         : "%s of volume '%s' was cut off by the end of the service; nothing of it "

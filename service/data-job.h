@@ -27,8 +27,10 @@ typedef struct DataStep {
         int (*fill)(Job *job, sd_bus_message *m);
         /* Reads the worker's answer to a success. NULL: there is nothing in it. */
         int (*answered)(Job *job, sd_bus_message *reply);
-        const char *token;   /* DATA_MAKES; copied */
-        uint64_t start, end; /* DATA_CHANGES: the bytes that are written; UINT64_MAX: to the end */
+        const char *token; /* DATA_MAKES; copied */
+        /* DATA_CHANGES: the bytes of contents that are written; UINT64_MAX: to the end; 0 to 0: the contents
+         * stay as they are at every moment. */
+        uint64_t start, end;
 } DataStep;
 
 /*

@@ -155,6 +155,17 @@ void incomplete_sweep(Pool *pool)
                 (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
 }
 
+bool incomplete_is_marked(const Volume *v)
+{
+        Incomplete *i;
+
+        TAILQ_FOREACH (i, &v->pool->manager->incomplete, entry) {
+                if (is_of(i, v->pool->def->uuid, v->row.name))
+                        return true;
+        }
+        return false;
+}
+
 int incomplete_describe(const Volume *v, char **ret)
 {
         Incomplete *i;
@@ -164,9 +175,12 @@ int incomplete_describe(const Volume *v, char **ret)
                 if (!is_of(i, v->pool->def->uuid, v->row.name))
                         continue;
                 return asprintf(ret,
-                                "incomplete: %s was cut off or failed, so that the contents are neither the "
-                                "old nor "
-                                "the new ones; do it again, or delete the volume",
+                                i->end == 0 ? "unfinished: %s was cut off; the contents are as they were, "
+                                              "but room in "
+                                              "the image may be lost until its snapshots are changed again"
+                                            : "incomplete: %s was cut off or failed, so that the contents "
+                                              "are neither "
+                                              "the old nor the new ones; do it again, or delete the volume",
                                 i->operation) < 0
                                ? -ENOMEM
                                : 0;

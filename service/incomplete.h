@@ -9,11 +9,15 @@
 
 #include "service/pool.h"
 
-/* Marks bytes start to end (UINT64_MAX: to its end) of the volume. operation: "wipe-volume", for people. */
+/*
+ * Marks bytes start to end (UINT64_MAX: to its end; 0 to 0: none, but the image around them needs to be put
+ * right) of the volume. operation: "wipe-volume", for people.
+ */
 int incomplete_mark(Manager *m, const char *pool_uuid, const char *volume, const char *operation,
                     uint64_t start, uint64_t end);
 /* These bytes are whole again, or (0 to UINT64_MAX) the volume is gone. */
 void incomplete_clear(Manager *m, const char *pool_uuid, const char *volume, uint64_t start, uint64_t end);
+bool incomplete_is_marked(const Volume *v);
 /* A complete listing of the pool is in memory: marks of volumes that are not there any more are removed. */
 void incomplete_sweep(Pool *pool);
 /* What Volume.Problem says of it, in words for people, owned by the caller; *ret is NULL if it is not

@@ -13,6 +13,7 @@ typedef struct Job Job;
 typedef struct Store Store;
 typedef struct DataJob DataJob;
 typedef struct Incomplete Incomplete;
+typedef struct RemovedVolume RemovedVolume;
 
 #define POOLS_MAX 1024U
 
@@ -25,7 +26,7 @@ typedef struct AnnounceHooks {
         void (*volumes_reset)(Pool *pool);
         void (*volume_added)(Volume *v);
         void (*volume_changed)(Volume *v, unsigned changes);
-        void (*volume_removed)(Pool *pool, const char *name);
+        void (*volume_removed)(Pool *pool, const RemovedVolume *removed);
         void (*job_added)(Job *job);
         void (*job_changed)(Job *job, unsigned changes);
         void (*job_completed)(Job *job);

@@ -259,7 +259,7 @@ void pool_flush_removed(Pool *pool, const char *name)
                         continue;
                 TAILQ_REMOVE(&pool->removed, removed, entry);
                 pool->n_dirty--;
-                pool->manager->hooks->volume_removed(pool, name);
+                pool->manager->hooks->volume_removed(pool, removed);
                 free(removed);
                 return;
         }
@@ -288,7 +288,7 @@ static void send_one(Pool *pool)
         }
         TAILQ_REMOVE(&pool->removed, removed, entry);
         pool->n_dirty--;
-        pool->manager->hooks->volume_removed(pool, removed->name);
+        pool->manager->hooks->volume_removed(pool, removed);
         free(removed);
 }
 

@@ -58,6 +58,7 @@ struct Operation {
 
 typedef struct RemovedVolume {
         TAILQ_ENTRY(RemovedVolume) entry;
+        bool had_snapshots; /* or could have */
         char name[];
 } RemovedVolume;
 

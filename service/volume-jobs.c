@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "service/data-job.h"
+#include "service/volume-graph.h"
 #include "service/volume-work.h"
 
 /* What a job on a volume keeps. */
@@ -228,34 +229,12 @@ static void delete_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
         job_finish(op->job, error);
 }
 
-/* What others are built on stays: without it they are worth nothing. */
-static int require_no_dependents(const Volume *v, sd_bus_error *error)
-{
-        _cleanup_free_ char *path = volume_path(v);
-        char names[512] = "";
-        Overlay *o = NULL;
-        size_t n = 0;
-
-        if (!path)
-                return -ENOMEM;
-        while (n < sizeof names - 1 && (o = volume_next_dependent(v, path, o))) {
-                if (o->volume == v)
-                        continue;
-                n += (size_t) snprintf(names + n, sizeof names - n, "%s'%s' of pool '%s'", n ? ", " : "",
-                                       o->volume->row.name, o->volume->pool->def->name);
-        }
-        if (n == 0)
-                return 0;
-        return error_setf(error, STORAGE_ERROR_HAS_DEPENDENTS,
-                          "Volume '%s' cannot be deleted: it is the backing volume of %s", v->row.name,
-                          names);
-}
-
 int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *error)
 {
         int r;
 
-        r = require_no_dependents(v, error);
+        /* What others are built on stays: without it they are worth nothing. */
+        r = volume_require_no_dependents(v, NULL, "deleted", error);
         if (r >= 0)
                 r = begin_on(v, "delete-volume", "changed", uid, ret, error);
         if (r < 0)

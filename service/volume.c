@@ -4,6 +4,7 @@
 #include "service/device-id.h"
 #include "service/incomplete.h"
 #include "service/pool.h"
+#include "service/volume-snapshot.h"
 
 static int overlay_compare(Overlay *a, Overlay *b)
 {
@@ -227,13 +228,14 @@ Overlay *volume_next_dependent(const Volume *v, const char *path, Overlay *last)
         return o && streq(o->backing, path) ? o : NULL;
 }
 
-static bool extra_equal_besides_backing(const VolumeRow *a, const VolumeRow *b)
+static bool extra_equal_otherwise(const VolumeRow *a, const VolumeRow *b)
 {
         VolumeExtra none = {}, x = a->extra ? *a->extra : none, y = b->extra ? *b->extra : none;
         VolumeRow p = {.extra = &x}, q = {.extra = &y};
 
         x.backing_path = x.backing_format = y.backing_path = y.backing_format = NULL;
         x.backing_remote = y.backing_remote = false;
+        x.n_snapshots = y.n_snapshots = 0;
         return volume_row_equal(&p, &q);
 }
 
@@ -241,6 +243,20 @@ static bool backing_equal(const VolumeExtra *a, const VolumeExtra *b)
 {
         return streq(a ? strempty(a->backing_path) : "", b ? strempty(b->backing_path) : "") &&
                streq(a ? strempty(a->backing_format) : "", b ? strempty(b->backing_format) : "");
+}
+
+static bool snapshots_equal(const VolumeExtra *a, const VolumeExtra *b)
+{
+        VolumeExtra none = {}, x = {}, y = {};
+        VolumeRow p = {.extra = &x}, q = {.extra = &y};
+
+        a = a ?: &none;
+        b = b ?: &none;
+        x.snapshots = a->snapshots;
+        x.n_snapshots = a->n_snapshots;
+        y.snapshots = b->snapshots;
+        y.n_snapshots = b->n_snapshots;
+        return volume_row_equal(&p, &q);
 }
 
 static unsigned row_changes(const VolumeRow *a, const VolumeRow *b)
@@ -254,12 +270,14 @@ static unsigned row_changes(const VolumeRow *a, const VolumeRow *b)
         if (a->mode != b->mode || a->owner != b->owner || a->group != b->group)
                 c |= VOLUME_ACCESS;
         if (a->type != b->type || a->format != b->format || a->format_probed != b->format_probed ||
-            !extra_equal_besides_backing(a, b))
+            !extra_equal_otherwise(a, b))
                 c |= VOLUME_CONTENT;
         if (!backing_equal(a->extra, b->extra))
                 c |= VOLUME_BACKING;
         if (a->in_use != b->in_use)
                 c |= VOLUME_USE;
+        if (!snapshots_equal(a->extra, b->extra))
+                c |= VOLUME_SNAPSHOTS;
         return c;
 }
 
@@ -275,7 +293,7 @@ static void tell_removal_first(Pool *pool, const char *name)
         TAILQ_FOREACH_SAFE (removed, &pool->removed, entry, next) {
                 if (!streq(removed->name, name))
                         continue;
-                pool->manager->hooks->volume_removed(pool, removed->name);
+                pool->manager->hooks->volume_removed(pool, removed);
                 TAILQ_REMOVE(&pool->removed, removed, entry);
                 pool->n_dirty--;
                 free(removed);
@@ -301,6 +319,7 @@ static int volume_added(Volume *v)
 static int volume_changed(Volume *v, VolumeRow *row)
 {
         unsigned changes = row_changes(&v->row, row);
+        SnapshotKind kind = volume_snapshot_kind(v);
         int r = 0;
 
         if (changes & VOLUME_BACKING)
@@ -308,6 +327,8 @@ static int volume_changed(Volume *v, VolumeRow *row)
         volume_row_done(&v->row);
         v->row = *row;
         *row = (VolumeRow){};
+        if ((kind == SNAPSHOTS_NONE) != (volume_snapshot_kind(v) == SNAPSHOTS_NONE))
+                changes |= VOLUME_SNAPSHOT_KIND;
         if (changes & VOLUME_CONTENT)
                 r = odd_update(v);
         if (r >= 0 && changes & VOLUME_BACKING)
@@ -371,6 +392,7 @@ void volume_remove(Volume *v)
                 removed = malloc(sizeof *removed + strlen(v->row.name) + 1);
                 if (removed) {
                         strcpy(removed->name, v->row.name);
+                        removed->had_snapshots = volume_snapshot_kind(v) != SNAPSHOTS_NONE;
                         TAILQ_INSERT_TAIL(&pool->removed, removed, entry);
                         pool->n_dirty++;
                 } else

@@ -25,6 +25,8 @@ typedef enum VolumeChange {
         VOLUME_BACKING = 1 << 5, /* BackingPath BackingFormat Backing */
         VOLUME_USE = 1 << 6,     /* InUse */
         VOLUME_DEPENDENTS = 1 << 7,
+        VOLUME_SNAPSHOTS = 1 << 8,     /* Snapshots */
+        VOLUME_SNAPSHOT_KIND = 1 << 9, /* it has got the interface for them, or lost it */
 } VolumeChange;
 
 /* A volume with a backing file, in the manager's index by the path of that file. */

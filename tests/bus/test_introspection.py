@@ -55,7 +55,8 @@ def paths(service, pool):
     assert job != "/"
     service.wait_job(job)
     parts = {name: define_part(service, name) for name in PARTS}
-    return {"Manager": ROOT, "Pool": pool.path, "Volume": volume, "Job": job, **parts}
+    image = service.make_volume(pool, "image", format="qcow2").path
+    return {"Manager": ROOT, "Pool": pool.path, "Volume": volume, "Volume.Snapshots": image, "Job": job, **parts}
 
 
 def test_live_objects_are_as_described(service, paths):

@@ -45,6 +45,8 @@ class Scene:
             "raid": {"level": "raid1", "devices": ["/dev/no-such-a", "/dev/no-such-b"]}})[0])
         self.volume = self.root.make_volume(self.pool, "v", MIB)
         self.other = self.root.make_volume(self.pool, "w", MIB)
+        self.image = self.root.make_volume(self.pool, "image", MIB, format="qcow2")
+        self.root.proxy(self.image.path, "Volume.Snapshots").CreateSnapshot("there")
         _, self.job = self.pool.CreateVolume("x", MIB, {"wait": 0})
         self.root.wait_job(self.job)
 
@@ -53,7 +55,7 @@ class Scene:
         pool_xml = (f"<pool type='dir'><name>evil</name><target><path>{self.evil}/evil</path></target></pool>")
         definition = {"target-path": self.evil + "/evil"}
         path = {"Manager": ROOT, "Pool": self.pool.path, "Pool.Raid": self.array.path, "Volume": self.volume.path,
-                "Job": self.job}[interface]
+                "Volume.Snapshots": self.image.path, "Job": self.job}[interface]
         if (interface, method) in (("Pool", "Start"), ("Pool", "Build"), ("Pool", "Undefine")) or (
                 (interface, method) == ("Pool", "Delete")):
             path = self.idle.path
@@ -74,6 +76,7 @@ class Scene:
             "AddDevice": ("/dev/null", {}), "FailDevice": ("/dev/null", {}), "RemoveDevice": ("/dev/null", {}),
             "Resize": (2 * MIB, {}), "Rebase": (self.other.path, {}), "Open": ("rw", {}),
             "Upload": (0, {}), "Download": (0, {}), "OpenUpload": (10, {}),
+            "CreateSnapshot": ("evil", {}), "RevertSnapshot": ("there", {}), "DeleteSnapshot": ("there", {}),
             "SetSecret": ("evil", b"secret", {}), "RemoveSecret": ("evil", {}),
         }
         return path, special.get(method, ({},))
@@ -132,13 +135,14 @@ def test_open_methods_and_properties_are_open(scene):
                             (scene.job, "Job")):
         seen, by_root = (who.proxy(path, interface).all() for who in (scene.nobody, scene.root))
         assert seen.keys() == by_root.keys() and steady(seen) == steady(by_root)
-    assert scene.nobody.volumes(scene.pool).keys() == {"v", "w", "x"}
+    assert scene.nobody.volumes(scene.pool).keys() == {"v", "w", "x", "image"}
     assert scene.nobody.steady_objects() == scene.root.steady_objects()
 
 
 def test_root_is_allowed(scene):
     """The same arguments do have their effect when root calls: so the denial was not of the arguments."""
     for interface, method in (("Pool", "SetAutostart"), ("Pool", "CreateVolume"), ("Volume", "Resize"),
+                              ("Volume.Snapshots", "CreateSnapshot"), ("Volume.Snapshots", "DeleteSnapshot"),
                               ("Manager", "DefinePool"), ("Volume", "Delete"), ("Pool", "Delete")):
         before = scene.snapshot()
         scene.call(scene.root, interface, method)

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* org.example.Storage1.Volume.Snapshots: see interfaces/org.example.Storage1.Volume.Snapshots.xml. */
+
+#include "interfaces/volume-snapshots.h"
+
+#include "interfaces/access.h"
+#include "interfaces/options.h"
+#include "interfaces/paths.h"
+#include "interfaces/reply.h"
+#include "service/volume-snapshot.h"
+
+#define SNAPSHOT_SIGNATURE "(sttoa{sv})"
+
+/* Of a row in a message, besides its strings. */
+#define SNAPSHOT_SIZE 80U
+
+int snapshots_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
+                   sd_bus_error *error)
+{
+        Volume *v = volume_of_path(((Pool *) userdata)->manager, path);
+
+        if (!v || volume_snapshot_kind(v) == SNAPSHOTS_NONE)
+                return 0;
+        *ret = v;
+        return 1;
+}
+
+static int add_size(const SnapshotInfo *info, void *userdata)
+{
+        *(size_t *) userdata += SNAPSHOT_SIZE + strlen(info->name);
+        return 0;
+}
+
+size_t snapshots_size(const Volume *v)
+{
+        size_t size = 0;
+
+        (void) volume_snapshots_each(v, add_size, &size);
+        return size;
+}
+
+static int append_more(sd_bus_message *m, const SnapshotInfo *info)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0 && info->id)
+                r = sd_bus_message_append(m, "{sv}", "id", "s", info->id);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_snapshot(const SnapshotInfo *info, void *userdata)
+{
+        _cleanup_free_ char *path = NULL;
+        sd_bus_message *m = userdata;
+        int r;
+
+        if (info->volume && !(path = path_of_volume(info->volume->pool, info->volume->row.name)))
+                return -ENOMEM;
+        r = sd_bus_message_open_container(m, 'r', "sttoa{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "stto", info->name, info->time, info->size, path ?: "/");
+        if (r >= 0)
+                r = append_more(m, info);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int get_snapshots(sd_bus *bus, const char *path, const char *interface, const char *property,
+                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
+{
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', SNAPSHOT_SIGNATURE);
+        if (r >= 0)
+                r = volume_snapshots_each(userdata, append_snapshot, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+typedef int (*SnapshotCall)(Volume *v, const char *name, bool force, uid_t uid, Job **ret,
+                            sd_bus_error *error);
+
+static int change(sd_bus_message *m, Volume *v, SnapshotCall call, sd_bus_error *error)
+{
+        _cleanup_(job_unrefp) Job *job = NULL;
+        uint64_t wait = WAIT_DEFAULT_USEC;
+        bool force = false;
+        const Option options[] = {{"force", 'b', &force}, {"wait", 't', &wait}};
+        Bus *b = bus_of(v->pool->manager);
+        const char *name;
+        uid_t uid;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &name);
+        if (r >= 0)
+                r = options_read(m, options, ELEMENTSOF(options), error);
+        if (r < 0)
+                return r;
+        r = access_check_volume(b, m, "change-volume", v, force, &uid, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        r = call(v, name, force, uid, &job, error);
+        return r < 0 ? r : reply_when_done(b, m, job, REPLY_JOB, wait, error);
+}
+
+static int method_create(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return change(m, userdata, volume_create_snapshot, error);
+}
+
+static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return change(m, userdata, volume_revert_snapshot, error);
+}
+
+static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        return change(m, userdata, volume_delete_snapshot, error);
+}
+
+const sd_bus_vtable snapshots_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_PROPERTY("Snapshots", "a" SNAPSHOT_SIGNATURE, get_snapshots, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_METHOD_WITH_ARGS("CreateSnapshot", SD_BUS_ARGS("s", name, "a{sv}", options),
+                                SD_BUS_RESULT("o", job), method_create, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RevertSnapshot", SD_BUS_ARGS("s", name, "a{sv}", options),
+                                SD_BUS_RESULT("o", job), method_revert, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DeleteSnapshot", SD_BUS_ARGS("s", name, "a{sv}", options),
+                                SD_BUS_RESULT("o", job), method_delete, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
