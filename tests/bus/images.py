@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 
-from harness import SLOWNESS
+from harness import SLOWNESS, wait_until
 
 KIB = 1024
 
@@ -68,6 +68,11 @@ def check(path, kind="qcow2"):
 
 def info(path):
     return json.loads(qemu_img("info", "-U", "--output=json", path).stdout)
+
+
+def wait_released(path):
+    """Until nobody has the image open: what is killed may still end a write."""
+    wait_until(lambda: qemu_img("info", path, check=False).returncode == 0, 20, f"the release of {path}")
 
 
 @contextlib.contextmanager
