@@ -48,6 +48,7 @@ int backend_operations(const Backend *backend, char ***ret)
                 {"clone", backend->volume_reserve != NULL},
                 {"upload", backend->volume_open && backend->volume_look},
                 {"download", backend->volume_open != NULL},
+                {"wipe", backend->volume_open && backend->volume_look},
         };
         _cleanup_strv_free_ char **l = NULL;
 

@@ -15,7 +15,7 @@ static int check_cancelled(BackendContext *ctx, const char *name)
 {
         if (!ctx->cancelled(ctx))
                 return 0;
-        return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED, "Making volume '%s' was cancelled",
+        return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED, "The work on volume '%s' was cancelled",
                                  name);
 }
 

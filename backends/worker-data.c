@@ -116,6 +116,7 @@ static const sd_bus_vtable data_vtable[] = {
         SD_BUS_METHOD("Download", "sshha{sv}", "ts", data_worker_download, 0),
         SD_BUS_METHOD("Measure", "sh", "t", data_worker_measure, 0),
         SD_BUS_METHOD("Snapshot", "sshssa{sv}", "", data_worker_snapshot, 0),
+        SD_BUS_METHOD("Wipe", "sshs", "", data_worker_wipe, 0),
         SD_BUS_SIGNAL("Progress", "tt", 0),
         SD_BUS_SIGNAL("Writing", "", 0),
         SD_BUS_SIGNAL("Whole", "", 0),

@@ -42,3 +42,4 @@ int data_worker_upload(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_download(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_measure(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error);

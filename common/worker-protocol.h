@@ -76,6 +76,8 @@
  *   Snapshot(s pool xml, s volume, h fd, s action, s snapshot, a{sv})  within an image: "create", "revert" to
  *                                      or "delete" it; the descriptor has QEMU's locks. Options: "mend" b, put right
  *                                      first what one that was cut off may have left
+ *   Wipe(s pool xml, s volume name, h fd, s algorithm)
+ *                                      see backends/wipe.h. Reply: it is wiped and fsynced
  *   Progress(t done, t total)          signal, bytes; at most 4 a second
  *   Writing()                          signal: from now on an existing volume is changed, which is incomplete if this
  *                                      does not come to its end

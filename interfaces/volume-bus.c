@@ -233,11 +233,6 @@ static int refuse(sd_bus_message *m, Volume *v, const char *action, const char *
         return unsupported(v->pool, what, error);
 }
 
-static int method_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "wipe-volume", "wiping", error);
-}
-
 static int method_change(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         return refuse(m, userdata, "change-volume", "changing the backing chain", error);
@@ -282,8 +277,8 @@ const sd_bus_vtable volume_vtable[] = {
         SD_BUS_PROPERTY("Group", "u", NULL, offsetof(Volume, row.group), CHANGES),
         SD_BUS_METHOD_WITH_ARGS("Delete", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                                 method_delete, ANYONE),
-        SD_BUS_METHOD_WITH_ARGS("Wipe", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job), method_wipe,
-                                ANYONE),
+        SD_BUS_METHOD_WITH_ARGS("Wipe", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
+                                volume_method_wipe, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Flatten", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                                 method_change, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Commit", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),

@@ -428,7 +428,7 @@ def test_ensure_volume(service, pool, folder):
 def test_methods_for_later(service, pool, folder):
     """They are in the interface, and answer Unsupported as long as no backend has them."""
     volume = service.make_volume(pool, "v")
-    for call in (volume.Wipe, volume.Flatten, volume.Commit):
+    for call in (volume.Flatten, volume.Commit):
         with refused("Unsupported"):
             call()
     with refused("Unsupported"):

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Block devices that are wiped without being written over. */
+
+#include <inttypes.h>
+#include <libdevmapper.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "backends/wipe.h"
+
+/* A slow disk writes this within a second. */
+#define SLICE_SIZE (UINT64_C(16) * 1024 * 1024)
+/* What is only given back takes longer at times than one would think; it is not written, though. */
+#define TRIM_SLICE_SIZE (UINT64_C(256) * 1024 * 1024)
+
+static bool is_thin(dev_t devnum)
+{
+        struct dm_task *task = dm_task_create(DM_DEVICE_TABLE);
+        uint64_t start, length;
+        char *type = NULL, *parameters;
+        bool thin = false;
+
+        if (!task)
+                return false;
+        if (dm_task_set_major(task, (int) major(devnum)) && dm_task_set_minor(task, (int) minor(devnum)) &&
+            dm_task_run(task)) {
+                (void) dm_get_next_target(task, NULL, &start, &length, &type, &parameters);
+                thin = type && streq(type, "thin");
+        }
+        dm_task_destroy(task);
+        dm_lib_release();
+        return thin;
+}
+
+/* 0: it cannot. A partition has the queue of its disk. */
+static uint64_t discard_max(dev_t devnum)
+{
+        static const char *const places[] = {"queue", "../queue"};
+        uint64_t max = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(places); i++) {
+                _cleanup_free_ char *path = NULL;
+                _cleanup_fclose_ FILE *f = NULL;
+
+                if (asprintf(&path, "/sys/dev/block/%u:%u/%s/discard_max_bytes", major(devnum),
+                             minor(devnum), places[i]) < 0) {
+                        path = NULL;
+                        return 0;
+                }
+                f = fopen(path, "re");
+                if (f && fscanf(f, "%" SCNu64, &max) == 1)
+                        return max;
+        }
+        return 0;
+}
+
+int wipe_device_prepare(Wipe *w)
+{
+        struct stat st;
+
+        if (fstat(w->fd, &st) < 0)
+                return wipe_failed(w, errno);
+        if (wipe_passes(w->algorithm) > 0)
+                return 0;
+        w->thin = is_thin(st.st_rdev);
+        /* It is looked over once more. */
+        if (w->thin && w->algorithm == WIPE_ZERO)
+                w->total *= 2;
+        if (w->algorithm != WIPE_TRIM || discard_max(st.st_rdev) > 0)
+                return 0;
+        return error_setf(w->ctx->error, STORAGE_ERROR_UNSUPPORTED,
+                          "Volume '%s' of pool '%s' cannot be trimmed: its device cannot give blocks back; "
+                          "zero and random can be used",
+                          w->name, w->ctx->pool->name);
+}
+
+static int each_slice(Wipe *w, unsigned long request, uint64_t slice)
+{
+        int r = 0;
+
+        for (uint64_t at = 0, n; r >= 0 && at < w->size; at += n) {
+                n = w->size - at < slice ? w->size - at : slice;
+                do
+                        r = ioctl(w->fd, request, (uint64_t[]){at, n}) < 0 ? -errno : 0;
+                while (r == -EINTR);
+                if (r == -EOPNOTSUPP && request == BLKDISCARD && w->algorithm == WIPE_ZERO)
+                        r = 0;
+                r = r < 0 ? wipe_failed(w, r) : wipe_step(w, n);
+        }
+        return r;
+}
+
+int wipe_device_run(Wipe *w)
+{
+        int r;
+
+        if (w->algorithm == WIPE_TRIM)
+                return each_slice(w, BLKDISCARD, TRIM_SLICE_SIZE);
+        if (!w->thin)
+                return each_slice(w, BLKZEROOUT, SLICE_SIZE);
+        /*
+         * Zeroed by the kernel it would get all its blocks from the thin pool. Without blocks it reads as
+         * zeros; those of which only a part is its own stay, and so do all where the pool takes none back.
+         */
+        r = each_slice(w, BLKDISCARD, TRIM_SLICE_SIZE);
+        return r < 0 ? r : wipe_write_zeros(w, 0, w->size);
+}
