@@ -10,6 +10,7 @@ import sys
 import time
 
 import harness
+from clone import measure_clone
 from lines import median, percentile
 from world import ROOT, STORAGE, make_empty_files, make_files, rss_kib, run, tool
 
@@ -318,4 +319,5 @@ MEASURES = {
     "refresh": measure_refresh,
     "create": measure_create,
     "latency": measure_latency,
+    "clone": measure_clone,
 }
