@@ -93,6 +93,7 @@ typedef struct CreateResult {
         VolumeRow row; /* row.name is NULL if reserved */
         int fd;        /* -EBADF if whole; else the unfinished storage, open read-write */
         char *token;   /* names it for publish and discard */
+        bool zero;     /* a reserved one reads as zeros */
 } CreateResult;
 
 /* A candidate for a pool's source; its strings are the backend's. What is not known is NULL or 0. */
@@ -158,9 +159,11 @@ typedef struct Backend {
         int (*volume_fill)(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd);
         /*
          * Reserves a volume, always: its contents come from elsewhere (a clone, an import). What is reserved has
-         * def's capacity where that is fixed (a logical volume, a partition); a file is empty.
+         * def's capacity where that is fixed (a logical volume, a partition); a file is empty. token: one that
+         * nothing else ever had: where nothing else tells what is reserved, that is its token, and may be discarded
+         * even if this function did not return.
          */
-        int (*volume_reserve)(BackendContext *ctx, const VolumeDef *def, CreateResult *ret);
+        int (*volume_reserve)(BackendContext *ctx, const VolumeDef *def, const char *token, CreateResult *ret);
         int (*volume_publish)(BackendContext *ctx, const char *token, VolumeRow *ret);
         int (*volume_discard)(BackendContext *ctx, const char *token);
         int (*volume_delete)(BackendContext *ctx, const char *name, bool force);

@@ -263,7 +263,7 @@ static int copy_all(Work *w)
                                          : copy_through_memory(w, begin, end);
                 at = end;
         }
-        return r < 0 ? r : put_zeros(w, size, w->copy->capacity);
+        return r < 0 ? r : put_zeros(w, at > size ? at : size, w->copy->capacity);
 }
 
 int copy_raw(BackendContext *ctx, const RawCopy *copy)

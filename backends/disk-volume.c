@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
+#include "backends/block-mark.h"
 #include "backends/disk-edit.h"
 #include "backends/disk-place.h"
 #include "backends/disk-type.h"
@@ -15,7 +16,8 @@ typedef struct Create {
         BackendContext *ctx;
         const VolumeDef *def;
         DiskPool pool;
-        DiskPartition p; /* what it becomes */
+        DiskPartition p;   /* what it becomes */
+        const char *token; /* NULL: it is whole at once */
 } Create;
 
 static int check_definition(BackendContext *ctx, const VolumeDef *def)
@@ -140,6 +142,8 @@ static int wipe_edges(Create *c)
         r = zero(fd, start, start + edge);
         if (r >= 0)
                 r = zero(fd, end - edge, end);
+        if (r >= 0 && c->token)
+                r = block_mark_write(fd, start, c->token);
         if (r >= 0 && fdatasync(fd) < 0)
                 r = -errno;
         if (r < 0)
@@ -188,35 +192,63 @@ static int create(Create *c, DiskLock *lock)
         return r;
 }
 
-int disk_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret)
+static int make(Create *c)
 {
-        Create c = {.ctx = ctx, .def = def, .pool.file.fd = -EBADF, .p.format = def->format ?: "none"};
+        BackendContext *ctx = c->ctx;
         DiskLock lock;
         int r;
 
-        r = check_definition(ctx, def);
+        r = check_definition(ctx, c->def);
         if (r >= 0)
-                r = disk_pool_open_volume(ctx, &c.pool);
+                r = disk_pool_open_volume(ctx, &c->pool);
         if (r < 0)
                 return r;
-        r = disk_lock(ctx, &c.pool.device, &lock);
-        if (r >= 0) {
-                r = disk_pool_reload(ctx, &c.pool);
-                if (r >= 0)
-                        r = check_format(&c, c.p.format);
-                if (r >= 0)
-                        r = choose_kind(&c);
-                if (r >= 0)
-                        r = choose_place(&c);
-                if (r >= 0)
-                        r = create(&c, &lock);
-                disk_unlock(&lock);
-                block_device_settle(&c.pool.device);
-        }
+        r = disk_lock(ctx, &c->pool.device, &lock);
+        if (r < 0)
+                return r;
+        r = disk_pool_reload(ctx, &c->pool);
+        if (r >= 0)
+                r = check_format(c, c->p.format);
+        if (r >= 0)
+                r = choose_kind(c);
+        if (r >= 0)
+                r = choose_place(c);
+        if (r >= 0)
+                r = create(c, &lock);
+        disk_unlock(&lock);
+        block_device_settle(&c->pool.device);
+        return r;
+}
+
+int disk_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret)
+{
+        Create c = {.ctx = ctx, .def = def, .pool.file.fd = -EBADF, .p.format = def->format ?: "none"};
+        int r;
+
+        r = make(&c);
         if (r >= 0)
                 r = disk_pool_read_row(ctx, &c.pool, c.p.number, &ret->row);
         disk_pool_done(&c.pool);
         return r;
+}
+
+int disk_partition_make(BackendContext *ctx, const VolumeDef *def, const char *token, DiskPool *ret_pool,
+                        DiskPartition *ret)
+{
+        Create c = {.ctx = ctx,
+                    .def = def,
+                    .token = token,
+                    .pool.file.fd = -EBADF,
+                    .p.format = def->format ?: "none"};
+        int r = make(&c);
+
+        if (r < 0) {
+                disk_pool_done(&c.pool);
+                return r;
+        }
+        *ret_pool = c.pool;
+        *ret = c.p;
+        return 0;
 }
 
 /* An extended partition goes only when nothing is in it. */
@@ -235,7 +267,7 @@ static int check_empty(BackendContext *ctx, const DiskPool *pool, const char *na
                 name, ctx->pool->name, first);
 }
 
-static int delete (BackendContext *ctx, DiskPool *pool, const char *name, DiskLock *lock)
+int disk_partition_delete(BackendContext *ctx, DiskPool *pool, const char *name, DiskLock *lock)
 {
         const DiskPartition *p;
         unsigned number, last;
@@ -279,7 +311,7 @@ int disk_volume_delete(BackendContext *ctx, const char *name, bool force)
                 return r;
         r = disk_lock(ctx, &pool.device, &lock);
         if (r >= 0) {
-                r = delete (ctx, &pool, name, &lock);
+                r = disk_partition_delete(ctx, &pool, name, &lock);
                 disk_unlock(&lock);
                 block_device_settle(&pool.device);
         }

@@ -69,6 +69,21 @@ int disk_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, voi
                     void *userdata);
 int disk_scan_note(BackendScan *scan, const char *name, const VolumeRow *row);
 
+/*
+ * Makes a partition for def that bears the mark of token, which the kernel knows, and leaves the pool open;
+ * *ret: what it became. On an error nothing is left, unless this process ends on the way: see
+ * disk_volume_discard().
+ */
+int disk_partition_make(BackendContext *ctx, const VolumeDef *def, const char *token, DiskPool *ret_pool,
+                        DiskPartition *ret);
+/* Deletes the volume of that name, with the disk locked by lock. */
+int disk_partition_delete(BackendContext *ctx, DiskPool *pool, const char *name, DiskLock *lock);
+
+/* disk-reserve.c */
+int disk_volume_reserve(BackendContext *ctx, const VolumeDef *def, const char *token, CreateResult *ret);
+int disk_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret);
+int disk_volume_discard(BackendContext *ctx, const char *token);
+
 int disk_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
 int disk_volume_delete(BackendContext *ctx, const char *name, bool force);
 int disk_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,

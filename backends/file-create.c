@@ -141,6 +141,7 @@ static int reserve(BackendContext *ctx, Unfinished *u, const char *name, CreateR
                 return error_set_errno(ctx->error, ENOMEM, "Cannot make volume '%s'", name);
         }
         ret->fd = TAKE_FD(u->fd);
+        ret->zero = true;
         u->name[0] = 0;
         return 0;
 }
@@ -211,7 +212,7 @@ int file_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation 
         return r;
 }
 
-int file_volume_reserve(BackendContext *ctx, const VolumeDef *def, CreateResult *ret)
+int file_volume_reserve(BackendContext *ctx, const VolumeDef *def, const char *token, CreateResult *ret)
 {
         _cleanup_close_ int dir_fd = -EBADF;
         CreateResult result = {.fd = -EBADF};

@@ -15,7 +15,7 @@ int file_volume_discard(BackendContext *ctx, const char *token);
 int file_volume_delete(BackendContext *ctx, const char *name, bool force);
 int file_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,
                        const ResizeOptions *options, VolumeRow *ret);
-int file_volume_reserve(BackendContext *ctx, const VolumeDef *def, CreateResult *ret);
+int file_volume_reserve(BackendContext *ctx, const VolumeDef *def, const char *token, CreateResult *ret);
 int file_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd);
 int file_volume_look(BackendContext *ctx, const char *name, VolumeRow *ret);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/image-chain.h"
 
+#include <inttypes.h>
 #include <sys/stat.h>
 
 #include "backends/copy-raw.h"
@@ -139,7 +140,8 @@ int image_chain_check(BackendContext *ctx, const ImageChain *chain, const char *
         return r;
 }
 
-int image_chain_format(const ImageChain *chain, unsigned first, char **ret)
+/* The chain, without what tells that it is no file's name. */
+static char *format_node(const ImageChain *chain, unsigned first)
 {
         char *text = strdup("null");
 
@@ -149,15 +151,40 @@ int image_chain_format(const ImageChain *chain, unsigned first, char **ret)
                 char *longer;
 
                 if (asprintf(&longer,
-                             "%s{\"driver\":\"%s\",\"backing\":%s,\"file\":{\"driver\":\"%s\",\"locking\":"
+                             "{\"driver\":\"%s\",\"backing\":%s,\"file\":{\"driver\":\"%s\",\"locking\":"
                              "\"off\","
                              "\"filename\":\"/proc/self/fd/%u\"}}",
-                             i == 0 ? "json:" : "", strempty(image_format_to_qemu(chain->formats[i])), text,
+                             strempty(image_format_to_qemu(chain->formats[i])), text,
                              device ? "host_device" : "file", first + (unsigned) i) < 0)
                         longer = NULL;
                 free(text);
                 text = longer;
         }
+        return text;
+}
+
+int image_chain_format(const ImageChain *chain, unsigned first, char **ret)
+{
+        _cleanup_free_ char *node = format_node(chain, first);
+        char *text;
+
+        if (!node || asprintf(&text, "json:%s", node) < 0)
+                return -ENOMEM;
         *ret = text;
-        return text ? 0 : -ENOMEM;
+        return 0;
+}
+
+int image_chain_format_part(const ImageChain *chain, unsigned first, uint64_t start, uint64_t end,
+                            char **ret)
+{
+        _cleanup_free_ char *node = format_node(chain, first);
+        char size[40] = "", *text;
+
+        if (end != UINT64_MAX)
+                (void) snprintf(size, sizeof size, "\"size\":%" PRIu64 ",", end - start);
+        if (!node || asprintf(&text, "json:{\"driver\":\"raw\",\"offset\":%" PRIu64 ",%s\"file\":%s}", start,
+                              size, node) < 0)
+                return -ENOMEM;
+        *ret = text;
+        return 0;
 }

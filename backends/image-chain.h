@@ -38,3 +38,6 @@ int image_chain_check(BackendContext *ctx, const ImageChain *chain, const char *
  * without locks, as they are held already. *ret is the caller's. 0 or -ENOMEM.
  */
 int image_chain_format(const ImageChain *chain, unsigned first, char **ret);
+/* The same for a part of what a guest sees, from byte start to end (UINT64_MAX: to its end). */
+int image_chain_format_part(const ImageChain *chain, unsigned first, uint64_t start, uint64_t end,
+                            char **ret);

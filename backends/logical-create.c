@@ -31,6 +31,7 @@ typedef struct Create {
 static BDExtraArg tag = {.opt = (char *) "--addtag", .val = (char *) LOGICAL_UNFINISHED_TAG};
 static BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
 static BDExtraArg wipe = {.opt = (char *) "--wipesignatures", .val = (char *) "y"};
+static BDExtraArg zero = {.opt = (char *) "--zero", .val = (char *) "y"};
 static BDExtraArg no_skip = {.opt = (char *) "--setactivationskip", .val = (char *) "n"};
 
 /* more: another volume's path, or NULL. */
@@ -47,7 +48,8 @@ static bool is_used(const LogicalGroup *group, const LogicalLv *lv)
         for (size_t i = 0; i < group->n_lvs; i++) {
                 const LogicalLv *other = &group->lvs[i];
 
-                if (!other->unfinished &&
+                /* What is being filled is open. */
+                if ((!other->unfinished || logical_lv_is_open(other)) &&
                     (streq_ptr(other->origin, lv->name) || streq_ptr(other->pool, lv->name)))
                         return true;
         }
@@ -215,7 +217,7 @@ static const LogicalLv *choose_pool(const LogicalGroup *group)
         for (size_t i = 0; i < group->n_lvs; i++) {
                 const LogicalLv *lv = &group->lvs[i];
 
-                if (lv->thin_pool && !lv->unfinished && !strchr("pFDM", lv->attr[8]) &&
+                if (lv->thin_pool && !strchr("pFDM", lv->attr[8]) &&
                     (!best || room_of(lv) > room_of(best)))
                         best = lv;
         }
@@ -226,7 +228,7 @@ static int make_pool(Create *c)
 {
         uint64_t extent = c->group.extent_size, allocation = 0;
         uint64_t size = c->group.free / extent / 5 * THIN_POOL_FIFTHS * extent;
-        const BDExtraArg *extra[] = {&tag, &yes, NULL};
+        const BDExtraArg *extra[] = {&tag, &yes, &zero, NULL};
         g_autoptr(GError) gerror = NULL;
         int r;
 
@@ -254,6 +256,9 @@ static int make_thin(Create *c)
 
         if (r < 0)
                 return r;
+        /* Made for another volume, which may still come to nothing: then it stays for this one. */
+        if (pool && pool->unfinished && streq(pool->name, THIN_POOL_NAME))
+                c->new_pool = THIN_POOL_NAME;
         if (pool && room_of(pool) < c->def->allocation)
                 return error_setf(c->ctx->error, STORAGE_ERROR_NO_SPACE,
                                   "Cannot make volume '%s' in pool '%s': the thin pool '%s' has room for "
@@ -318,8 +323,8 @@ static int remove_tag(Create *c)
         return untag(path, c->new_pool ? pool : NULL, &gerror) ? 0 : fail(c, &gerror);
 }
 
-/* What was made is made a volume, or goes. */
-static int finish(Create *c, VolumeRow *ret)
+/* What was made, and whether it is as it was to be. */
+static int look(Create *c, VolumeRow *ret)
 {
         LogicalGroup group = {0};
         VolumeRow row = {0};
@@ -336,8 +341,6 @@ static int finish(Create *c, VolumeRow *ret)
                                     c->def->name);
         else
                 r = check_permissions(c, &row);
-        if (r >= 0)
-                r = remove_tag(c);
         logical_group_done(&group);
         if (r < 0)
                 volume_row_done(&row);
@@ -346,26 +349,83 @@ static int finish(Create *c, VolumeRow *ret)
         return r;
 }
 
+static int begin(Create *c, Preallocation p, bool *ret_begun)
+{
+        int r;
+
+        r = check_def(c, p);
+        if (r >= 0)
+                r = logical_group_read(c->ctx, &c->group);
+        if (r < 0)
+                return r;
+        *ret_begun = !logical_group_find(&c->group, c->def->name);
+        return make(c);
+}
+
+static void undo(const Create *c)
+{
+        (void) logical_remove_unfinished(c->ctx, c->def->name);
+        if (c->new_pool)
+                (void) logical_remove_unfinished(c->ctx, c->new_pool);
+}
+
 int logical_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret)
 {
         Create c = {.ctx = ctx, .def = def};
         bool begun = false;
         int r;
 
-        r = check_def(&c, p);
+        r = begin(&c, p, &begun);
         if (r >= 0)
-                r = logical_group_read(ctx, &c.group);
-        if (r >= 0) {
-                begun = !logical_group_find(&c.group, def->name);
-                r = make(&c);
-        }
+                r = look(&c, &ret->row);
         if (r >= 0)
-                r = finish(&c, &ret->row);
-        if (r < 0 && begun) {
-                (void) logical_remove_unfinished(ctx, def->name);
-                if (c.new_pool)
-                        (void) logical_remove_unfinished(ctx, c.new_pool);
-        }
+                r = remove_tag(&c);
+        if (r < 0 && begun)
+                undo(&c);
         logical_group_done(&c.group);
         return r;
+}
+
+int logical_make_unfinished(BackendContext *ctx, const VolumeDef *def, LogicalUnfinished *ret)
+{
+        Create c = {.ctx = ctx, .def = def};
+        VolumeRow row = {0};
+        bool begun = false;
+        int r;
+
+        r = begin(&c, PREALLOCATION_UNSET, &begun);
+        if (r >= 0)
+                r = look(&c, &row);
+        if (r < 0 && begun)
+                undo(&c);
+        volume_row_done(&row);
+        ret->new_pool = c.new_pool != NULL;
+        ret->zero = c.thin && (c.new_pool || logical_pool_zeroes(choose_pool(&c.group)));
+        logical_group_done(&c.group);
+        return r;
+}
+
+int logical_finish(BackendContext *ctx, const char *name, bool new_pool, VolumeRow *ret)
+{
+        VolumeDef def = {.name = (char *) name, .permissions = PERMISSIONS_UNSET};
+        Create c = {.ctx = ctx, .def = &def, .new_pool = new_pool ? THIN_POOL_NAME : NULL};
+        VolumeRow row = {0};
+        int r;
+
+        c.group.name = ctx->pool->source.name;
+        r = look(&c, &row);
+        if (r >= 0)
+                r = remove_tag(&c);
+        if (r < 0)
+                volume_row_done(&row);
+        else
+                *ret = row;
+        return r;
+}
+
+void logical_undo(BackendContext *ctx, const char *name, bool new_pool)
+{
+        VolumeDef def = {.name = (char *) name};
+
+        undo(&(Create){.ctx = ctx, .def = &def, .new_pool = new_pool ? THIN_POOL_NAME : NULL});
 }

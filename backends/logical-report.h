@@ -76,6 +76,12 @@ static inline bool logical_lv_is_open(const LogicalLv *lv)
         return logical_lv_is_active(lv) && lv->attr[5] == 'o';
 }
 
+/* A block that is written for the first time is zeroed before: lvs(8), "lv_attr". pool may be NULL. */
+static inline bool logical_pool_zeroes(const LogicalLv *pool)
+{
+        return pool && pool->attr[7] == 'z';
+}
+
 /* Bytes of size that are percent of it, which must be known. */
 uint64_t logical_part_of(uint64_t size, uint32_t percent);
 /* What of lv's room is used: all of it, but for thin volumes and snapshots. */

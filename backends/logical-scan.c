@@ -170,6 +170,9 @@ static int report_lv(const LogicalLv *lv, PoolReport *report)
 {
         int r;
 
+        /* A job that fills one has it open. */
+        if (lv->unfinished && logical_lv_is_open(lv))
+                return 0;
         if (lv->unfinished)
                 return pool_report_add(report, "skipped",
                                        "\"%s\" is skipped: it is what is left of a volume whose making was "

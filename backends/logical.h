@@ -33,6 +33,23 @@ int logical_scan_note(BackendScan *scan, const char *name, const VolumeRow *row)
 /* logical-create.c */
 int logical_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
 
+/* A new volume that has its tag still, and its thin pool too if that is new. */
+typedef struct LogicalUnfinished {
+        bool new_pool;
+        bool zero; /* it reads as zeros, and what is next to what is written does */
+} LogicalUnfinished;
+
+int logical_make_unfinished(BackendContext *ctx, const VolumeDef *def, LogicalUnfinished *ret);
+/* Takes the tags away. */
+int logical_finish(BackendContext *ctx, const char *name, bool new_pool, VolumeRow *ret);
+/* Removes what has the tag still; what has not is nobody's leftover. */
+void logical_undo(BackendContext *ctx, const char *name, bool new_pool);
+
+/* logical-reserve.c */
+int logical_volume_reserve(BackendContext *ctx, const VolumeDef *def, const char *token, CreateResult *ret);
+int logical_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret);
+int logical_volume_discard(BackendContext *ctx, const char *token);
+
 /* logical-volume.c */
 int logical_volume_delete(BackendContext *ctx, const char *name, bool force);
 int logical_volume_resize(BackendContext *ctx, const char *name, uint64_t capacity,

@@ -104,10 +104,13 @@ int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret)
 {
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *target = NULL;
+        char offset[40] = "";
         int r;
 
-        if (asprintf(&target, "driver=%s,file.driver=%s,file.locking=off,file.filename=%s", c->target_format,
-                     c->device ? "host_device" : "file", c->target) < 0) {
+        if (c->offset > 0)
+                (void) snprintf(offset, sizeof(offset), "offset=%" PRIu64 ",", c->offset);
+        if (asprintf(&target, "driver=%s,%sfile.driver=%s,file.locking=off,file.filename=%s",
+                     c->target_format, offset, c->device ? "host_device" : "file", c->target) < 0) {
                 target = NULL;
                 return -ENOMEM;
         }
@@ -116,6 +119,9 @@ int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret)
                 r = strv_extend(&argv, "--target-is-zero");
         if (r >= 0 && c->compress)
                 r = strv_extend(&argv, "-c");
+        /* Past the page cache: whoever closes a device must write what is left there. */
+        if (r >= 0 && c->device)
+                r = extend_all(&argv, (const char *const[]){"-t", "none", NULL});
         /* Where nothing is allocated by writing, the order does not matter. */
         if (r >= 0 && streq(c->target_format, "raw"))
                 r = strv_extend(&argv, "-W");

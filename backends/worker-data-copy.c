@@ -5,8 +5,10 @@
  * where both are plain, or a format cannot be written; all else is converted by qemu-img.
  */
 
+#include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "backends/block-mark.h"
 #include "backends/copy-raw.h"
 #include "backends/file-volume.h"
 #include "backends/image-chain.h"
@@ -23,6 +25,7 @@ typedef struct Copy {
         bool device;        /* to is one */
         ImageFormat format; /* that it gets */
         ImageChain from;
+        uint64_t head;  /* so many bytes are written last: see block-mark.h */
         uint64_t size;  /* what a guest sees of the source; 0: not known */
         bool snapshots; /* internal ones of the source */
         int zero, compress;
@@ -114,6 +117,11 @@ static int look(Copy *c)
         if (capacity < c->def->capacity)
                 return refuse(c, STORAGE_ERROR_BUSY, "its source has become larger meanwhile; try again");
         c->def->capacity = capacity;
+        r = block_mark_find(c->to, NULL);
+        if (r < 0)
+                return fail(c, r);
+        if (r > 0)
+                c->head = capacity < BLOCK_MARK_SIZE ? capacity : BLOCK_MARK_SIZE;
         return 0;
 }
 
@@ -165,7 +173,7 @@ static int make_plan(Copy *c)
         _cleanup_close_ int dir_fd = -EBADF;
         int r;
 
-        if (c->device || only_verbatim(c->format))
+        if (c->device || (only_verbatim(c->format) && c->from.formats[0] == c->format))
                 return 0;
         if (image_format_is_plain(c->format) && free_and_strdup(&c->def->format, "raw") < 0)
                 return fail(c, ENOMEM);
@@ -186,6 +194,7 @@ static int copy_bytes(Copy *c)
         RawCopy copy = {
                 .from = c->from.fds[0],
                 .to = c->to,
+                .start = c->head,
                 .capacity = c->def->capacity,
                 .zero = c->zero || !c->device,
                 .own = c->reflink == REFLINK_NEVER,
@@ -213,21 +222,25 @@ static int copy_bytes(Copy *c)
         return copy_raw(&c->ctx, &copy);
 }
 
-static int run_convert(Copy *c)
+/* What a guest sees of the source, from byte start to end, to offset in the file or device to. */
+static int run_convert(Copy *c, int to, uint64_t start, uint64_t end, uint64_t offset)
 {
         QemuImgConvert what = {
                 .target = QEMU_IMG_TARGET,
                 .target_format = c->device ? "raw" : image_format_to_qemu(c->plan.format),
-                .device = c->device,
-                .zero = c->zero || !c->device,
+                .device = to == c->to && c->device,
+                .zero = to != c->to || c->zero || !c->device,
                 .compress = c->compress,
+                .offset = offset,
         };
         _cleanup_free_ char *source = NULL, *said = NULL;
         _cleanup_strv_free_ char **argv = NULL;
-        int fds[IMAGE_CHAIN_MAX + 1] = {c->to};
+        int fds[IMAGE_CHAIN_MAX + 1] = {to};
 
         memcpy(fds + 1, c->from.fds, c->from.n * sizeof(int));
-        if (image_chain_format(&c->from, QEMU_IMG_FD + 1, &source) < 0 ||
+        if ((start == 0 && end == UINT64_MAX
+                     ? image_chain_format(&c->from, QEMU_IMG_FD + 1, &source)
+                     : image_chain_format_part(&c->from, QEMU_IMG_FD + 1, start, end, &source)) < 0 ||
             asprintf(&said, "make volume '%s'", c->def->name) < 0)
                 return fail(c, ENOMEM);
         what.source = source;
@@ -242,12 +255,25 @@ static int run_convert(Copy *c)
                                                      .what = said});
 }
 
-static int convert(Copy *c)
+static int convert_to_file(Copy *c)
 {
-        RawCopy behind = {
+        int r;
+
+        r = file_volume_make(&c->ctx, c->def, &c->plan, c->to);
+        if (r >= 0)
+                r = run_convert(c, c->to, 0, UINT64_MAX, 0);
+        if (r < 0 || c->plan.format != IMAGE_VMDK)
+                return r;
+        r = vmdk_set_extent_name(c->to, c->def->name);
+        return r < 0 ? fail(c, r) : 0;
+}
+
+static int convert_to_device(Copy *c)
+{
+        const RawCopy behind = {
                 .from = c->from.fds[0],
                 .to = c->to,
-                .start = c->size,
+                .start = c->size > c->head ? c->size : c->head,
                 .size = c->size,
                 .capacity = c->def->capacity,
                 .zero = c->zero,
@@ -255,16 +281,49 @@ static int convert(Copy *c)
         };
         int r;
 
-        if (!c->device)
-                r = file_volume_make(&c->ctx, c->def, &c->plan, c->to);
-        else
-                r = copy_raw(&c->ctx, &behind);
-        if (r >= 0)
-                r = run_convert(c);
-        if (r < 0 || c->plan.format != IMAGE_VMDK || c->device)
+        r = copy_raw(&c->ctx, &behind);
+        return r < 0 || c->size <= c->head ? r : run_convert(c, c->to, c->head, UINT64_MAX, c->head);
+}
+
+/* What belongs in the place of the mark, into data. */
+static int read_head(Copy *c, bool plain, char data[static BLOCK_MARK_SIZE])
+{
+        uint64_t n = c->size < c->head ? c->size : c->head;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (n == 0)
+                return 0;
+        if (plain)
+                return pread(c->from.fds[0], data, (size_t) n, 0) == (ssize_t) n ? 0 : fail(c, EIO);
+        fd = memfd_create("storaged-head", MFD_CLOEXEC);
+        if (fd < 0 || ftruncate(fd, BLOCK_MARK_SIZE) < 0)
+                return fail(c, errno);
+        r = run_convert(c, fd, 0, n, 0);
+        if (r < 0)
                 return r;
-        r = vmdk_set_extent_name(c->to, c->def->name);
-        return r < 0 ? fail(c, r) : 0;
+        return pread(fd, data, BLOCK_MARK_SIZE, 0) == (ssize_t) BLOCK_MARK_SIZE ? 0 : fail(c, EIO);
+}
+
+static int sync_all(Copy *c)
+{
+        if (fsync(c->to) >= 0)
+                return 0;
+        return error_set_errno(c->ctx.error, errno, "Cannot write volume '%s' to its storage", c->def->name);
+}
+
+/* All else is on the disk: with this it is whole. */
+static int put_head(Copy *c, bool plain)
+{
+        char data[BLOCK_MARK_SIZE] = {0};
+        int r;
+
+        r = read_head(c, plain, data);
+        if (r >= 0)
+                r = sync_all(c);
+        if (r < 0)
+                return r;
+        return pwrite(c->to, data, (size_t) c->head, 0) == (ssize_t) c->head ? 0 : fail(c, EIO);
 }
 
 static int copy(Copy *c)
@@ -277,11 +336,11 @@ static int copy(Copy *c)
                 r = grow(c);
         else if (r == 0)
                 r = plain || (only_verbatim(c->format) && c->from.formats[0] == c->format) ? copy_bytes(c)
-                                                                                           : convert(c);
-        if (r >= 0 && fsync(c->to) < 0)
-                r = error_set_errno(c->ctx.error, errno, "Cannot write volume '%s' to its storage",
-                                    c->def->name);
-        return r;
+                    : c->device ? convert_to_device(c)
+                                : convert_to_file(c);
+        if (r >= 0 && c->head > 0)
+                r = put_head(c, plain);
+        return r < 0 ? r : sync_all(c);
 }
 
 int data_worker_copy(sd_bus_message *m, void *userdata, sd_bus_error *error)

@@ -307,7 +307,7 @@ static const sd_bus_vtable pool_vtable[] = {
         SD_BUS_METHOD("Delete", "a{sv}", "", method_delete, 0),
         SD_BUS_METHOD("Refresh", "", "", method_refresh, 0),
         SD_BUS_METHOD("Watch", "b", "", method_watch, 0),
-        SD_BUS_METHOD("CreateVolume", "sa{sv}", "saha" VOLUME_ROW_SIGNATURE, pool_worker_create_volume, 0),
+        SD_BUS_METHOD("CreateVolume", "sa{sv}", "saha" VOLUME_ROW_SIGNATURE "b", pool_worker_create_volume, 0),
         SD_BUS_METHOD("PublishVolume", "s", VOLUME_ROW_SIGNATURE, pool_worker_publish_volume, 0),
         SD_BUS_METHOD("DiscardVolume", "s", "", pool_worker_discard_volume, 0),
         SD_BUS_METHOD("DeleteVolume", "sa{sv}", "", pool_worker_delete_volume, 0),

@@ -43,7 +43,9 @@ static int append_created(sd_bus_message *m, const CreateResult *c)
                 r = sd_bus_message_open_container(m, 'a', VOLUME_ROW_SIGNATURE);
         if (r >= 0 && c->row.name)
                 r = volume_row_append(&c->row, m);
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_append(m, "b", (int) c->zero);
 }
 
 int pool_worker_create_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
@@ -54,8 +56,9 @@ int pool_worker_create_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
         PoolWorker *w = userdata;
         BackendContext ctx = pool_worker_context(w, error);
         int r, reserve = false;
-        const char *xml, *preallocation = "";
-        const WorkerOption options[] = {{"preallocation", "s", &preallocation}, {"reserve", "b", &reserve}};
+        const char *xml, *preallocation = "", *token = "";
+        const WorkerOption options[] = {
+                {"preallocation", "s", &preallocation}, {"reserve", "b", &reserve}, {"token", "s", &token}};
         Preallocation p;
 
         r = sd_bus_message_read(m, "s", &xml);
@@ -72,7 +75,7 @@ int pool_worker_create_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
                 r = volume_def_parse_xml(xml, strlen(xml), w->def->type, &def, error);
         if (r < 0)
                 return r;
-        r = reserve ? w->backend->volume_reserve(&ctx, def, &created)
+        r = reserve ? w->backend->volume_reserve(&ctx, def, token, &created)
                     : w->backend->volume_create(&ctx, def, p, &created);
         if (r < 0)
                 return r;

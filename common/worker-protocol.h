@@ -27,11 +27,12 @@
  *                                      sends every row; a later one only what differs from what was sent
  *   Watch(b)                           on: changes are sent as Rows and Status by themselves from now on. Off:
  *                                      no descriptor is kept on the storage
- *   CreateVolume(s xml, a{sv}) → s token, ah fd, aROW
+ *   CreateVolume(s xml, a{sv}) → s token, ah fd, aROW, b zero
  *                                      options: "preallocation" s (off metadata falloc full). Complete: token "",
  *                                      no fd, one row. Reserved: a token, a descriptor of the unfinished file,
  *                                      no row; then a data worker's work, then Publish or Discard. "reserve" b:
- *                                      always reserved, and empty
+ *                                      always reserved, and empty; zero: it reads as zeros; "token" s: random, what
+ *                                      a partition can be discarded by though there was no reply
  *   PublishVolume(s token) → ROW       Exists if the name was taken meanwhile
  *   DiscardVolume(s token)
  *   DeleteVolume(s name, a{sv})        options: "force" b

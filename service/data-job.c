@@ -2,30 +2,35 @@
 #include "service/data-job.h"
 #include "common/log.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 
 #include "service/data-queue.h"
 #include "service/incomplete.h"
 #include "service/pool-worker.h"
 #include "service/store.h"
+#include "service/unfinished.h"
 
 /* A data job may take hours; what is too long is decided by whoever watches its progress. */
 #define MOVE_TIMEOUT_USEC (UINT64_C(7 * 24 * 3600) * USEC_PER_SEC)
-#define INTENT_MAX 4096U
 
 struct DataJob {
         DataPlace place; /* the first member: see start_moving() */
         bool writing;    /* the worker has begun to write into an existing volume */
+        bool making;     /* what it fills is reserved, or about to be: the intent is on disk */
         Job *job;        /* not owned: it owns this */
         WorkerProcess *worker;
         DataStep step;
         char *token;
+        char *intent; /* the name of its file; NULL: there is none */
         /* As long as that of an unfinished file is open, its lock tells everybody that it is no leftover. */
         int fds[DATA_FDS_MAX];
         sd_bus_error outcome;
         void (*published)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *);
+        void (*reserved)(Job *, int, bool);
+        const char *xml; /* of what is reserved; the job's */
 };
 
 static void close_all(DataJob *d)
@@ -42,6 +47,7 @@ DataJob *data_job_free(DataJob *d)
         worker_process_free(d->worker);
         close_all(d);
         free(d->token);
+        free(d->intent);
         sd_bus_error_free(&d->outcome);
         free(d);
         return NULL;
@@ -52,19 +58,12 @@ int data_job_fd(const Job *job, size_t i)
         return job->data_job->fds[i];
 }
 
-static char *intent_name(const Job *job)
-{
-        char *name;
-
-        return asprintf(&name, "%" PRIu64, job->id) < 0 ? NULL : name;
-}
-
 static void remove_intent(Job *job)
 {
         _cleanup_(store_change_freep) StoreChange *list = NULL;
-        _cleanup_free_ char *name = intent_name(job);
+        const DataJob *d = job->data_job;
 
-        if (name && store_change_remove(job->manager, &list, STORE_INTENT, name) >= 0)
+        if (d->intent && store_change_remove(job->manager, &list, STORE_INTENT, d->intent) >= 0)
                 (void) store_apply(job->manager->store, TAKE_PTR(list), NULL, NULL);
 }
 
@@ -159,6 +158,22 @@ static void cancel_moving(Job *job)
                 end_moving(d, &d->outcome);
 }
 
+/*
+ * Whoever is the last to close a device waits until all that was written to it is on the disk: that shall be
+ * the worker. What a file system would have to ask somebody for is not asked.
+ */
+static void let_go_of_devices(DataJob *d)
+{
+        struct statx stx;
+
+        for (size_t i = 0; i < DATA_FDS_MAX; i++) {
+                if (d->fds[i] >= 0 &&
+                    statx(d->fds[i], "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stx) >= 0 &&
+                    S_ISBLK(stx.stx_mode))
+                        d->fds[i] = safe_close(d->fds[i]);
+        }
+}
+
 static void start_moving(DataPlace *place)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -171,8 +186,10 @@ static void start_moving(DataPlace *place)
                                "the worker of this job", &hooks, &d->worker, &error);
         if (r >= 0)
                 r = send_step(d);
-        if (r >= 0)
+        if (r >= 0) {
+                let_go_of_devices(d);
                 return;
+        }
         d->worker = worker_process_free(d->worker);
         if (!sd_bus_error_is_set(&error))
                 (void) error_set_errno(&error, r, "Cannot start a worker for volume '%s'",
@@ -204,24 +221,31 @@ static void intent_written(const sd_bus_error *error, void *userdata)
                 wait_for_place(d);
 }
 
-static int write_intent(DataJob *d)
+static int write_intent(DataJob *d, StoreDone done)
 {
         _cleanup_(store_change_freep) StoreChange *list = NULL;
-        _cleanup_free_ char *name = intent_name(d->job), *content = NULL;
+        _cleanup_free_ char *content = NULL;
         Job *job = d->job;
         int r;
 
-        if (!name || asprintf(&content,
-                              "operation=%s\nuid=%u\nstart=%" PRIu64
-                              "\npool=%s\nvolume=%s\n%s%s\nrange=%" PRIu64 "-%" PRIu64 "\n",
-                              job->operation, job->uid, job->start, job->pool->def->uuid, job->volume_name,
-                              d->step.kind == DATA_MAKES ? "token=" : "in-place", strempty(d->token),
-                              d->step.start, d->step.end) < 0)
+        if (asprintf(&content,
+                     "operation=%s\nuid=%u\nstart=%" PRIu64 "\npool=%s\nvolume=%s\n%s%s\nrange=%" PRIu64
+                     "-%" PRIu64 "\n",
+                     job->operation, job->uid, job->start, job->pool->def->uuid, job->volume_name,
+                     d->step.kind == DATA_MAKES ? "token=" : "in-place", strempty(d->token), d->step.start,
+                     d->step.end) < 0)
                 return -ENOMEM;
-        r = store_change_write(job->manager, &list, STORE_INTENT, name, content);
+        /* One that is to be made may be remembered beyond this boot, in which numbers are unique. */
+        if (d->making)
+                d->intent = strdup(d->token);
+        else if (asprintf(&d->intent, "%" PRIu64, job->id) < 0)
+                d->intent = NULL;
+        if (!d->intent)
+                return -ENOMEM;
+        r = store_change_write(job->manager, &list, STORE_INTENT, d->intent, content);
         if (r < 0)
                 return r;
-        return store_apply(job->manager->store, TAKE_PTR(list), intent_written, d);
+        return store_apply(job->manager->store, TAKE_PTR(list), done, d);
 }
 
 static int take_arguments(DataJob *d, const DataStep *step, const int *fds, size_t n_fds)
@@ -241,28 +265,37 @@ static int take_arguments(DataJob *d, const DataStep *step, const int *fds, size
         return 0;
 }
 
-void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds)
+static DataJob *data_job_new(Job *job)
 {
-        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         DataJob *d = calloc(1, sizeof *d);
-        int r;
 
-        if (!d) {
-                job->next(job, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
-                return;
-        }
+        if (!d)
+                return NULL;
         d->job = job;
         d->place.start = start_moving;
         for (size_t i = 0; i < DATA_FDS_MAX; i++)
                 d->fds[i] = -EBADF;
         data_job_free(job->data_job);
         job->data_job = d;
+        return d;
+}
+
+void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        DataJob *d = data_job_is_making(job) ? job->data_job : data_job_new(job);
+        int r;
+
+        if (!d) {
+                job->next(job, &SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_NO_MEMORY, "Out of memory"));
+                return;
+        }
         job->cancel = cancel_moving;
         r = take_arguments(d, step, fds, n_fds);
         if (job->cancel_asked)
                 (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
-        if (r >= 0 && step->kind != DATA_READS)
-                r = write_intent(d);
+        if (r >= 0 && step->kind != DATA_READS && !d->making)
+                r = write_intent(d, intent_written);
         else if (r >= 0 && sd_bus_error_is_set(&d->outcome))
                 end_moving(d, &d->outcome);
         else if (r >= 0)
@@ -280,12 +313,26 @@ static int fill_token(Operation *op, sd_bus_message *m)
         return sd_bus_message_append(m, "s", d->token);
 }
 
+/* What shows by itself that it is unfinished is removed some time; a partition must be remembered. */
+static void remember(Job *job)
+{
+        DataJob *d = job->data_job;
+
+        if (!unfinished_needed(job->pool))
+                remove_intent(job);
+        else if (unfinished_add(job->manager, job->pool->def->uuid, job->volume_name, d->token, d->intent) <
+                 0)
+                log_error("Cannot remember that volume '%s' is to be removed", job->volume_name);
+}
+
 static void discard_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
         DataJob *d = op->job->data_job;
 
-        close_all(d);
-        remove_intent(op->job);
+        if (error)
+                remember(op->job);
+        else
+                remove_intent(op->job);
         job_finish(op->job, &d->outcome);
 }
 
@@ -293,10 +340,17 @@ static void discard(Job *job, const sd_bus_error *error)
 {
         DataJob *d = job->data_job;
 
-        if (error != &d->outcome)
+        if (error != &d->outcome) {
+                sd_bus_error_free(&d->outcome);
                 (void) sd_bus_error_copy(&d->outcome, error);
-        if (pool_worker_call(job->pool, job, "DiscardVolume", fill_token, discard_done, 0, NULL) < 0)
-                job_finish(job, &d->outcome);
+        }
+        job->cancel = NULL;
+        /* A device that is open cannot be removed. */
+        close_all(d);
+        if (pool_worker_call(job->pool, job, "DiscardVolume", fill_token, discard_done, 0, NULL) >= 0)
+                return;
+        remember(job);
+        job_finish(job, &d->outcome);
 }
 
 static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
@@ -323,102 +377,109 @@ void data_job_publish(Job *job, const sd_bus_error *error,
                 discard(job, error);
         else if (pool_worker_call(job->pool, job, "PublishVolume", fill_token, publish_done, 0,
                                   &queue_error) < 0)
-                job_finish(job, &queue_error);
+                discard(job, &queue_error);
 }
 
-/* after a restart */
+/* reserve */
 
-typedef struct Intent {
-        char operation[64], volume[DEF_NAME_MAX + 1], uuid[37];
-        unsigned uid;
-        bool in_place;
-        uint64_t start; /* of the job, µs */
-        uint64_t range_start, range_end;
-} Intent;
-
-static void read_intent(FILE *f, Intent *ret)
+bool data_job_is_making(const Job *job)
 {
-        char line[INTENT_MAX];
-
-        *ret = (Intent){.uid = UINT32_MAX, .range_end = UINT64_MAX};
-        while (fgets(line, sizeof line, f)) {
-                (void) sscanf(line, "operation=%63s", ret->operation);
-                (void) sscanf(line, "uid=%u", &ret->uid);
-                (void) sscanf(line, "start=%" SCNu64, &ret->start);
-                (void) sscanf(line, "pool=%36s", ret->uuid);
-                (void) sscanf(line, "volume=%255[^\n]", ret->volume);
-                (void) sscanf(line, "range=%" SCNu64 "-%" SCNu64, &ret->range_start, &ret->range_end);
-                ret->in_place |= startswith(line, "in-place") != NULL;
-        }
+        return job->data_job && job->data_job->making;
 }
 
-/* A job's operation is a literal; what is read becomes one of those that move data. */
-static const char *known_operation(const char *name)
+static int read_reserved(DataJob *d, sd_bus_message *m, int *ret_fd, bool *ret_zero)
 {
-        static const char *const known[] = {"create-volume",   "clone-volume",    "import-volume",
-                                            "wipe-volume",     "upload-volume",   "resize-volume",
-                                            "flatten-volume",  "rebase-volume",   "commit-volume",
-                                            "revert-snapshot", "create-snapshot", "delete-snapshot"};
+        const char *token;
+        int r, zero;
 
-        for (size_t i = 0; i < ELEMENTSOF(known); i++) {
-                if (streq(known[i], name))
-                        return known[i];
-        }
-        return "unknown";
+        r = sd_bus_message_read(m, "s", &token);
+        if (r >= 0)
+                r = free_and_strdup(&d->token, token);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "h");
+        if (r >= 0)
+                r = sd_bus_message_read(m, "h", ret_fd);
+        if (r == 0)
+                r = -EBADMSG;
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r >= 0)
+                r = sd_bus_message_skip(m, "a" VOLUME_ROW_SIGNATURE);
+        if (r >= 0)
+                r = sd_bus_message_read(m, "b", &zero);
+        *ret_zero = r >= 0 && zero;
+        return r;
 }
 
-static void recover_one(Manager *m, FILE *f)
+static void reserve_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
-        _cleanup_(job_unrefp) Job *job = NULL;
-        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        Intent intent;
+        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
+        DataJob *d = op->job->data_job;
+        bool zero = false;
+        int fd, r;
 
-        read_intent(f, &intent);
-        if (intent.in_place &&
-            incomplete_mark(m, intent.uuid, intent.volume, known_operation(intent.operation),
-                            intent.range_start, intent.range_end) < 0)
-                log_error("Cannot mark volume '%s' as incomplete", intent.volume);
-        if (job_new(m, manager_find_by_uuid(m, intent.uuid), known_operation(intent.operation), UINT32_MAX,
-                    intent.volume, &job, NULL) < 0)
+        if (error) {
+                /* A worker that died on the way may have made it. */
+                discard(op->job, error);
                 return;
-        job->uid = intent.uid;
-        job->start = intent.start;
-        (void) error_setf(
-                &error, STORAGE_ERROR_INTERRUPTED,
-                intent.in_place && intent.range_end == 0 ? "%s of volume '%s' was cut off by the end of the "
-                                                           "service: its contents are as they "
-                                                           "were"
-                : intent.in_place
-                        ? "%s of volume '%s' was cut off by the end of the service: its contents are "
-                          "incomplete until that is done again"
-                        : "%s of volume '%s' was cut off by the end of the service; nothing of it "
-                          "is left",
-                job->operation, intent.volume);
-        job_ref(job);
-        job_publish(job, true);
-        job_finish(job, &error);
+        }
+        r = read_reserved(d, reply, &fd, &zero);
+        if (r >= 0) {
+                d->reserved(op->job, fd, zero);
+                return;
+        }
+        (void) error_set_errno(&bad, r, "Cannot read what the worker of pool '%s' answered",
+                               pool->def->name);
+        discard(op->job, &bad);
 }
 
-int data_jobs_recover(Manager *m)
+static int fill_reserve(Operation *op, sd_bus_message *m)
 {
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
-        _cleanup_free_ char *folder = store_path(m, STORE_INTENT, "");
-        struct dirent *entry;
-        DIR *dir;
+        DataJob *d = op->job->data_job;
 
-        dir = folder ? opendir(folder) : NULL;
-        if (!dir)
-                return -errno;
-        while ((entry = readdir(dir))) {
-                _cleanup_free_ char *path = store_path(m, STORE_INTENT, entry->d_name);
-                _cleanup_fclose_ FILE *f = NULL;
+        return sd_bus_message_append(m, "sa{sv}", d->xml, 2, "reserve", "b", 1, "token", "s", d->token);
+}
 
-                if (entry->d_name[0] == '.' || !path || !(f = fopen(path, "re")))
-                        continue;
-                log_notice("A job of an earlier run was cut off: %s", entry->d_name);
-                recover_one(m, f);
-                (void) store_change_remove(m, &list, STORE_INTENT, entry->d_name);
+static void reserve_begun(const sd_bus_error *error, void *userdata)
+{
+        _cleanup_bus_error_free_ sd_bus_error queue_error = SD_BUS_ERROR_NULL;
+        DataJob *d = userdata;
+        Job *job = d->job;
+
+        if (!error && sd_bus_error_is_set(&d->outcome))
+                error = &d->outcome;
+        job->cancel = pool_worker_cancel;
+        if (!error && pool_worker_call(job->pool, job, "CreateVolume", fill_reserve, reserve_done, 0,
+                                       &queue_error) < 0)
+                error = &queue_error;
+        if (!error)
+                return;
+        remove_intent(job);
+        job_finish(job, error);
+}
+
+void data_job_reserve(Job *job, const char *xml, void (*reserved)(Job *job, int fd, bool zero))
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        DataJob *d = data_job_new(job);
+        uint64_t n[2];
+        int r;
+
+        r = !d ? -ENOMEM : getrandom(n, sizeof n, 0) != (ssize_t) sizeof n ? -EIO : 0;
+        if (r >= 0 && asprintf(&d->token, "%016" PRIx64 "%016" PRIx64, n[0], n[1]) < 0) {
+                d->token = NULL;
+                r = -ENOMEM;
         }
-        (void) closedir(dir);
-        return store_apply(m->store, TAKE_PTR(list), NULL, NULL);
+        if (r >= 0) {
+                d->reserved = reserved;
+                d->xml = xml;
+                d->making = true;
+                d->step = (DataStep){.kind = DATA_MAKES, .end = UINT64_MAX};
+                job->cancel = cancel_moving;
+                r = write_intent(d, reserve_begun);
+        }
+        if (r >= 0)
+                return;
+        (void) error_set_errno(&error, r, "Cannot begin to make volume '%s'", job->volume_name);
+        job_finish(job, &error);
 }

@@ -36,8 +36,17 @@ typedef struct DataStep {
 /*
  * Runs the step: job->next is called with its outcome once every process that could still write is gone.
  * Copies the descriptors, DATA_FDS_MAX at most; they stay open, with the locks on them, until the job is
- * over.
+ * over, but for devices, which are the worker's alone once it has them.
  */
+/*
+ * Reserves a volume in the job's pool, whose definition is xml (which lives as long as the job): reserved is
+ * called with its descriptor, which is the caller's only then, and whether all of it reads as zeros; it goes
+ * on with data_job_run() of a step that DATA_MAKES, whose token is known then. An error ends the job, and
+ * nothing is left. Before anything is made the intent is on disk.
+ */
+void data_job_reserve(Job *job, const char *xml, void (*reserved)(Job *job, int fd, bool zero));
+/* It has reserved its volume, or is about to. */
+bool data_job_is_making(const Job *job);
 void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds);
 /* The copy of the descriptor of that index. */
 int data_job_fd(const Job *job, size_t i);
@@ -48,8 +57,3 @@ int data_job_fd(const Job *job, size_t i);
 void data_job_publish(Job *job, const sd_bus_error *error,
                       void (*done)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *));
 DataJob *data_job_free(DataJob *d);
-/*
- * Jobs whose intents an earlier daemon left behind reappear as failed (Interrupted), and volumes that they
- * were changing are marked as incomplete; the intents are removed.
- */
-int data_jobs_recover(Manager *m);

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "service/data-job.h"
+#include "service/data-recover.h"
 #include "service/incomplete.h"
 #include "service/pool-conflict.h"
 #include "service/pool-lifecycle.h"

@@ -11,6 +11,7 @@
 #include "service/incomplete.h"
 #include "service/pool-worker.h"
 #include "service/store.h"
+#include "service/unfinished.h"
 
 /* With this many messages waiting to be written, signals wait too. */
 #define BACKLOG_MAX 256U
@@ -120,6 +121,7 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         TAILQ_INIT(&m->kept);
         TAILQ_INIT(&m->data_queue.users);
         TAILQ_INIT(&m->incomplete);
+        TAILQ_INIT(&m->unfinished);
         RB_INIT(&m->overlays);
         RB_INIT(&m->odd_volumes);
         r = sd_id128_randomize(&id);
@@ -168,6 +170,7 @@ Manager *manager_free(Manager *m)
                 pool_remove(pool);
         }
         incomplete_free_all(m);
+        unfinished_free_all(m);
         store_free(m->store);
         sd_event_source_disable_unref(m->announce);
         for (size_t i = 0; i < _POOL_TYPE_MAX; i++) {

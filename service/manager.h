@@ -14,6 +14,7 @@ typedef struct Store Store;
 typedef struct DataJob DataJob;
 typedef struct Incomplete Incomplete;
 typedef struct RemovedVolume RemovedVolume;
+typedef struct Unfinished Unfinished;
 
 #define POOLS_MAX 1024U
 
@@ -82,6 +83,8 @@ struct Manager {
         incomplete; /* incomplete.c: volumes whose contents were left half written */
         unsigned n_incomplete;
         uint64_t last_incomplete;
+        TAILQ_HEAD(, Unfinished) unfinished; /* unfinished.c: partitions that are to be removed */
+        uint64_t last_unfinished;
         unsigned n_finding, n_finding_hung; /* find-sources.c: searches under way; that hang in the kernel */
         struct OverlayTree overlays;
         struct OddTree odd_volumes;

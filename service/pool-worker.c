@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include "service/incomplete.h"
+#include "service/unfinished.h"
 
 #define BACKOFF_MIN_USEC (100 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (60 * USEC_PER_SEC)
@@ -177,7 +178,7 @@ static void on_rows(Pool *pool, sd_bus_message *m)
         while ((r = volume_row_read(m, &row)) > 0) {
                 Volume *v = NULL;
 
-                if (volume_update(pool, &row, &v) < 0)
+                if (unfinished_is(pool, row.name) || volume_update(pool, &row, &v) < 0)
                         volume_row_done(&row);
                 if (v)
                         v->seen_in = pool->listing;
@@ -425,17 +426,60 @@ static int send_operation(Pool *pool, Operation *op)
         return r;
 }
 
+static int fill_discard(Operation *op, sd_bus_message *m)
+{
+        const Unfinished *u = unfinished_find(op->pool->manager, op->argument);
+
+        return u ? sd_bus_message_append(m, "s", unfinished_token(u)) : -ENOENT;
+}
+
+static void discard_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        Unfinished *u = unfinished_find(pool->manager, op->argument);
+
+        if (error)
+                log_warning("Pool '%s': what is left of an interrupted job cannot be removed: %s",
+                            pool->def->name, error->message);
+        else if (u)
+                unfinished_remove(pool->manager, u);
+}
+
+/* Before the contents are looked at, what an interrupted job left is removed; each is tried once then. */
+static void queue_discards(Pool *pool)
+{
+        Unfinished *u;
+
+        while ((u = unfinished_next(pool))) {
+                Operation *op;
+
+                unfinished_set_asked(u);
+                if (operation_new(NULL, "DiscardVolume", &op) < 0)
+                        return;
+                op->fill = fill_discard;
+                op->done = discard_done;
+                op->argument = unfinished_id(u);
+                TAILQ_INSERT_HEAD(&pool->queue, op, entry);
+                pool->n_queue++;
+        }
+}
+
 /* Takes the first operation out of the queue and sends it. */
 static void send_next(Pool *pool)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        Operation *op = TAILQ_FIRST(&pool->queue);
+        Operation *op;
         int r;
 
+        if (streq(TAILQ_FIRST(&pool->queue)->verb, "Refresh"))
+                queue_discards(pool);
+        op = TAILQ_FIRST(&pool->queue);
         TAILQ_REMOVE(&pool->queue, op, entry);
         pool->n_queue--;
+        if (streq(op->verb, "Refresh"))
+                unfinished_asked_all(pool);
         if (op->job)
                 job_set_running(op->job);
+        op->pool = pool;
         pool->current = op;
         r = send_operation(pool, op);
         if (r >= 0)

@@ -54,6 +54,7 @@ struct Operation {
         /* The end of it: reply is NULL if error is set. */
         void (*done)(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error);
         uint64_t argument; /* for fill */
+        Pool *pool;        /* for fill: whose worker does it; not owned */
 };
 
 typedef struct RemovedVolume {

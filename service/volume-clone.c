@@ -76,7 +76,8 @@ static int set_backing(const Volume *source, VolumeDef *def)
         def->backing_path = volume_path(source);
         if (!def->backing_path)
                 return -ENOMEM;
-        return free_and_strdup(&def->backing_format, source->row.format[0] ? source->row.format : "raw");
+        return free_and_strdup(&def->backing_format,
+                               source->row.type == VOLUME_BLOCK ? "raw" : source->row.format);
 }
 
 int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeClone *clone, VolumeDef *def,
@@ -106,6 +107,13 @@ int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeCl
         if (files && (!def->allocation_set || def->allocation < def->capacity)) {
                 def->allocation_set = true;
                 def->allocation = 0;
+        }
+        /* A thin one may be larger than what is there, but not so its contents. */
+        if (!files && def->allocation_set && def->allocation < def->capacity) {
+                uint64_t needed =
+                        source->row.allocation < def->capacity ? source->row.allocation : def->capacity - 1;
+
+                def->allocation = def->allocation > needed ? def->allocation : needed;
         }
         return 0;
 }
@@ -151,11 +159,12 @@ static int refuse_chain(const Volume *v, const char *why, sd_bus_error *error)
 /* All that QEMU would open must be known: a header may name anything. */
 static int add_chain(Work *w, const Volume *v, sd_bus_error *error)
 {
-        const char *format = v->row.format;
+        /* A partition's format is the system in it. */
+        const char *format = v->row.type == VOLUME_BLOCK ? "raw" : v->row.format;
 
         for (;;) {
                 const VolumeExtra *extra = v->row.extra;
-                bool plain = !format[0] || streq(format, "raw");
+                bool plain = streq(format, "raw");
                 int r = add_member(w, v, format);
 
                 /* The origin of an LVM snapshot is no business of whoever reads it. */
@@ -230,12 +239,13 @@ static void fail_to_read(Job *job, const Pool *pool, int r)
         job_finish(job, &error);
 }
 
-static void start_copy(Job *job, const char *token, int fd)
+static void reserved(Job *job, int fd, bool zero)
 {
-        const DataStep step = {.verb = "Copy", .kind = DATA_MAKES, .fill = fill_copy, .token = token};
+        const DataStep step = {.verb = "Copy", .kind = DATA_MAKES, .fill = fill_copy};
         Work *w = job->data;
         int fds[DATA_FDS_MAX] = {fd};
 
+        w->zero = zero;
         for (size_t i = 0; i < w->n; i++)
                 fds[i + 1] = w->members[i].fd;
         job->next = copied;
@@ -243,33 +253,6 @@ static void start_copy(Job *job, const char *token, int fd)
         /* The data job has copies of them. */
         for (size_t i = 0; i < w->n; i++)
                 w->members[i].fd = safe_close(w->members[i].fd);
-}
-
-static int fill_reserve(Operation *op, sd_bus_message *m)
-{
-        Work *w = op->job->data;
-
-        return sd_bus_message_append(m, "sa{sv}", w->xml, 1, "reserve", "b", 1);
-}
-
-static void reserved(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
-{
-        const char *token;
-        int fd, r;
-
-        if (error) {
-                job_finish(op->job, error);
-                return;
-        }
-        r = sd_bus_message_read(reply, "s", &token);
-        if (r >= 0)
-                r = sd_bus_message_enter_container(reply, 'a', "h");
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "h", &fd);
-        if (r <= 0)
-                fail_to_read(op->job, pool, r < 0 ? r : -EBADMSG);
-        else
-                start_copy(op->job, token, fd);
 }
 
 static void open_next(Job *job);
@@ -312,7 +295,7 @@ static void open_next(Job *job)
         if (w->n_open < w->n)
                 (void) volume_job_submit(job, w->members[w->n_open].pool, "OpenVolume", fill_open, opened);
         else
-                (void) volume_job_submit(job, job->pool, "CreateVolume", fill_reserve, reserved);
+                data_job_reserve(job, w->xml, reserved);
 }
 
 static int prepare(const Volume *source, const VolumeDef *def, const VolumeClone *clone, Work *w,

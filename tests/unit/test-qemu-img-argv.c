@@ -2,6 +2,7 @@
 #undef NDEBUG
 #include <assert.h>
 
+#include "backends/image-chain.h"
 #include "backends/qemu-img.h"
 
 static void check(char **argv, const char *expected)
@@ -81,10 +82,53 @@ static void test_resize(void)
                     "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
 }
 
+static void test_convert(void)
+{
+        QemuImgConvert c = {
+                .source = "json:{}", .target = QEMU_IMG_TARGET, .target_format = "qcow2", .zero = true};
+        char **argv;
+
+        assert(qemu_img_convert_argv(&c, &argv) == 0);
+        check(argv, "qemu-img convert -p -n --target-is-zero --target-image-opts json:{} "
+                    "driver=qcow2,file.driver=file,file.locking=off,file.filename=/proc/self/fd/3");
+        c.compress = true;
+        assert(qemu_img_convert_argv(&c, &argv) == 0);
+        check(argv, "qemu-img convert -p -n --target-is-zero -c --target-image-opts json:{} "
+                    "driver=qcow2,file.driver=file,file.locking=off,file.filename=/proc/self/fd/3");
+        c = (QemuImgConvert){.source = "json:{}",
+                             .target = QEMU_IMG_TARGET,
+                             .target_format = "raw",
+                             .device = true,
+                             .offset = 4096};
+        assert(qemu_img_convert_argv(&c, &argv) == 0);
+        check(argv, "qemu-img convert -p -n -t none -W --target-image-opts json:{} "
+                    "driver=raw,offset=4096,file.driver=host_device,file.locking=off,file.filename=/proc/"
+                    "self/fd/3");
+}
+
+static void test_chain(void)
+{
+        ImageChain chain = {.n = 2, .fds = {-1, -1}, .formats = {IMAGE_QCOW2, IMAGE_RAW}};
+        const char *node =
+                "{\"driver\":\"qcow2\",\"backing\":{\"driver\":\"raw\",\"backing\":null,\"file\":{"
+                "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/5\"}},\"file\":{"
+                "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/4\"}}";
+        _cleanup_free_ char *expected = NULL, *found = NULL, *part = NULL, *expected_part = NULL;
+
+        assert(image_chain_format(&chain, 4, &found) == 0 && asprintf(&expected, "json:%s", node) > 0);
+        assert(streq(found, expected));
+        assert(image_chain_format_part(&chain, 4, 512, 4096, &part) == 0 &&
+               asprintf(&expected_part, "json:{\"driver\":\"raw\",\"offset\":512,\"size\":3584,\"file\":%s}",
+                        node) > 0);
+        assert(streq(part, expected_part));
+}
+
 int main(void)
 {
         test_create();
         test_create_with_features();
         test_resize();
+        test_convert();
+        test_chain();
         return 0;
 }

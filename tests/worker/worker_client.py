@@ -215,7 +215,7 @@ class Pool(Worker):
 
     def create(self, name, capacity=None, preallocation="", **kwargs):
         options = {"preallocation": GLib.Variant("s", preallocation)} if preallocation else {}
-        token, _fds, rows = self.call(
+        token, _fds, rows, _zero = self.call(
             "CreateVolume", "(sa{sv})", volume_xml(name, capacity, **kwargs), options
         )
         if token:

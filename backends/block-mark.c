@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/block-mark.h"
+
+#include <unistd.h>
+
+#define SECTOR_SIZE 512U
+#define BEGIN "storaged: the contents of this partition are not complete\n"
+
+bool block_mark_token_is_valid(const char *token)
+{
+        size_t n = strlen(token);
+
+        return n >= 16 && n <= BLOCK_MARK_TOKEN_MAX && strspn(token, "0123456789abcdef") == n;
+}
+
+int block_mark_write(int fd, uint64_t at, const char *token)
+{
+        char sector[SECTOR_SIZE] = BEGIN;
+        ssize_t n;
+
+        (void) strncat(sector, token, BLOCK_MARK_TOKEN_MAX);
+        n = pwrite(fd, sector, sizeof sector, (off_t) at);
+        return n == (ssize_t) sizeof sector ? 0 : n < 0 ? -errno : -EIO;
+}
+
+int block_mark_find(int fd, const char *token)
+{
+        char sector[SECTOR_SIZE];
+        const char *its;
+        ssize_t n = pread(fd, sector, sizeof sector, 0);
+
+        if (n < 0)
+                return -errno;
+        if (n < (ssize_t) sizeof sector || sector[SECTOR_SIZE - 1])
+                return 0;
+        its = startswith(sector, BEGIN);
+        return its && (!token || streq(its, token));
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * A partition that is being filled looks like any other. So that it can be told from one that is whole, it
+ * begins with a mark until the end: that is there before the partition is in the table, and what belongs in
+ * its place is written last.
+ */
+
+#include "common/util.h"
+
+/* So many bytes at the beginning are written after all others have reached the disk. */
+#define BLOCK_MARK_SIZE 4096U
+/* The longest token, and what it may consist of: hexadecimal digits. */
+#define BLOCK_MARK_TOKEN_MAX 64U
+
+bool block_mark_token_is_valid(const char *token);
+/* Writes it at that offset of a disk. 0 or negative errno. */
+int block_mark_write(int fd, uint64_t at, const char *token);
+/* 1: the device begins with the mark of that token (NULL: of any); 0: it does not. Or negative errno. */
+int block_mark_find(int fd, const char *token);

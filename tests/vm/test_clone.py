@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# disks: 3x512M
+# timeout: 3000
+"""Clones to and from block devices: compared bit for bit, cut off at random moments, with disks that are full."""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from gi.repository import GLib
+
+from client import MIB, refused
+from harness import wait_until
+
+SIZE = 24 * MIB
+TAG = "storaged-unfinished"
+SEED = int(os.environ.get("STORAGED_TEST_SEED", str(random.randrange(2**32))))
+
+
+def run(*argv):
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def write_sparse(path, size=SIZE):
+    """Data at the beginning, in the middle and at the very end, and holes between them."""
+    with open(path, "wb") as f:
+        f.truncate(size)
+        for at in (0, size // 2 + 4096, size - 65536):
+            f.seek(at)
+            f.write(os.urandom(65536))
+        os.fsync(f.fileno())
+
+
+def digest(path, size):
+    """Of the first bytes; what is behind them must be zero. Read from the device itself, not from memory."""
+    run("blockdev", "--flushbufs", path) if Path(path).is_block_device() else None
+    with open(path, "rb") as f:
+        found = hashlib.sha256(f.read(size)).hexdigest()
+        while rest := f.read(MIB):
+            assert not rest.strip(b"\0"), f"{path} has something behind {size}"
+    return found
+
+
+def dirty(disk):
+    """A disk on which nothing is zero."""
+    with open(disk, "r+b", buffering=0) as f:
+        ones = b"\xff" * MIB
+        for _ in range(160):
+            f.write(ones)
+        os.fsync(f.fileno())
+    subprocess.run(["wipefs", "-aq", disk], check=False, timeout=60)
+
+
+def lvs():
+    out = run("lvs", "--noheadings", "--separator", "|", "-o", "lv_name,lv_tags,lv_attr,data_percent", "vg0")
+    rows = [[word.strip() for word in line.split("|")] for line in out.splitlines()]
+    return {row[0]: row[1:] for row in rows}
+
+
+def clone(pool, source, name, **options):
+    path, job = pool.CloneVolume(source.path, name, {"wait": 120_000_000, **options})
+    assert job == "/"
+    return pool.service.volume(path)
+
+
+@pytest.fixture
+def files(service, tmp_path):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return service.make_pool("files", str(folder))
+
+
+@pytest.fixture
+def vg(service, disks):
+    dirty(disks[0])
+    path, _ = service.manager.DefinePool("vg0", "logical", {"source-devices": [disks[0]]},
+                                         {"build": True, "start": True, "wait": 60_000_000})
+    return service.pool(path)
+
+
+@pytest.fixture
+def source(service, files):
+    write_sparse(files.get("TargetPath") + "/source")
+    return service.wait_volume(files, "source")
+
+
+def test_file_to_thick_and_back(files, vg, source):
+    folder = files.get("TargetPath")
+    expected = digest(folder + "/source", SIZE)
+    lv = clone(vg, source, "thick", capacity=SIZE + MIB)
+    assert lv.get("Capacity") == SIZE + 4 * MIB and lvs()["thick"][0] == ""
+    assert digest("/dev/vg0/thick", SIZE) == expected
+    back = clone(files, lv, "back")
+    assert back.get("Format") == "raw" and digest(folder + "/back", SIZE) == expected
+    assert os.stat(folder + "/back").st_blocks * 512 <= 6 * 65536, "zeros are holes"
+    image = clone(files, lv, "back.qcow2", format="qcow2")
+    assert image.get("Format") == "qcow2"
+    run("qemu-img", "check", "-q", folder + "/back.qcow2")
+    run("qemu-img", "compare", "-q", "-f", "raw", "-F", "qcow2", "/dev/vg0/thick", folder + "/back.qcow2")
+    other = clone(vg, image, "of-image")
+    assert other.get("Capacity") == lv.get("Capacity") and digest("/dev/vg0/of-image", SIZE) == expected
+
+
+def test_overlay_to_volume(files, vg, source):
+    folder = files.get("TargetPath")
+    overlay = clone(files, source, "overlay", linked=True, capacity=SIZE + 2 * MIB)
+    run("qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 1M", folder + "/overlay")
+    lv = clone(vg, overlay, "flat")
+    run("qemu-img", "compare", "-q", "-f", "qcow2", "-F", "raw", folder + "/overlay", lv.get("Path"))
+    assert digest("/dev/vg0/flat", SIZE + 2 * MIB)
+
+
+def test_thick_to_thick_and_thin(vg, source):
+    thick = clone(vg, source, "a")
+    copy = clone(vg, thick, "b")
+    expected = digest("/dev/vg0/a", SIZE)
+    assert digest("/dev/vg0/b", SIZE) == expected and copy.get("Capacity") == SIZE
+    thin = clone(vg, source, "t", allocation=0)
+    assert lvs()["t"][1][0] == "V" and digest("/dev/vg0/t", SIZE) == expected
+    assert float(lvs()["t"][2]) < 50, "what is not written has no room"
+    again = clone(vg, thin, "u", allocation=0)
+    assert digest("/dev/vg0/u", SIZE) == expected and float(lvs()["u"][2]) < 50
+    assert again.get("Capacity") == SIZE
+    linked = clone(vg, thin, "s", linked=True)
+    assert lvs()["s"][1][0] == "V" and digest("/dev/vg0/s", SIZE) == expected
+    assert linked.get("Backing") == thin.path
+
+
+def test_group_is_full(service, vg, source):
+    vg.CreateVolume("most", vg.get("Available") - 8 * MIB, {"wait": 60_000_000})
+    before = lvs()
+    with refused("NoSpace"):
+        clone(vg, source, "no")
+    assert lvs() == before
+    with refused("NoSpace"):
+        clone(vg, source, "no", allocation=0)
+    assert lvs() == before and list(service.volumes(vg)) == ["most"]
+
+
+def partitions(disk):
+    """{name: (start, end)} as the table on the disk says, and the kernel has no others."""
+    out = run("flock", disk, "sfdisk", "--json", disk)
+    rows = json.loads(out)["partitiontable"].get("partitions", [])
+    known = {p.parent.name for p in Path("/sys/class/block", Path(disk).name).glob("*/partition")}
+    assert known == {Path(row["node"]).name for row in rows}
+    return {Path(row["node"]).name: (row["start"], row["size"]) for row in rows}
+
+
+def make_disk_pool(service, disk, kind):
+    path, _ = service.manager.DefinePool("disk", "disk", {"source-devices": [disk], "source-format": kind, "target-path": "/dev"},
+                                         {"build": True, "start": True, "wait": 60_000_000})
+    return service.pool(path)
+
+
+@pytest.mark.parametrize("kind", ["dos", "gpt"])
+def test_partitions(service, files, source, disks, kind):
+    dirty(disks[1])
+    pool, folder = make_disk_pool(service, disks[1], kind), files.get("TargetPath")
+    expected = digest(folder + "/source", SIZE)
+    first, second, third = (Path(disks[1]).name + n for n in "123")
+    log = service.log()
+    part = clone(pool, source, first)
+    assert digest(f"/dev/{first}", SIZE) == expected and list(partitions(disks[1])) == [first]
+    log.wait_added(part.path)
+    back = clone(files, part, "back")
+    assert digest(folder + "/back", SIZE) == expected and back.get("Capacity") == part.get("Capacity")
+    assert os.stat(folder + "/back").st_blocks * 512 <= 6 * 65536, "zeros are holes"
+    overlay = clone(files, source, "overlay", linked=True, capacity=SIZE + 2 * MIB)
+    run("qemu-io", "-f", "qcow2", "-c", "write -P 7 0 3k", "-c", "write -P 8 5M 1M", folder + "/overlay")
+    clone(pool, overlay, second)
+    run("qemu-img", "compare", "-q", "-f", "qcow2", "-F", "raw", folder + "/overlay", f"/dev/{second}")
+    clone(pool, part, third)
+    assert digest(f"/dev/{third}", SIZE) == expected
+    before = partitions(disks[1])
+    with refused("NoSpace"):
+        clone(pool, source, Path(disks[1]).name + "4", capacity=480 * MIB)
+    with refused("InvalidName"):
+        clone(pool, source, "whatever")
+    assert partitions(disks[1]) == before
+
+
+def test_host_device(service, files, vg, disks):
+    """A disk of the machine as it is, by its stable name, into a file and into a volume."""
+    with open(disks[2], "r+b", buffering=0) as f:
+        for at in (0, 5 * MIB, os.lseek(f.fileno(), 0, os.SEEK_END) - 65536):
+            os.pwrite(f.fileno(), os.urandom(65536), at)
+        size = os.lseek(f.fileno(), 0, os.SEEK_END)
+        os.fsync(f.fileno())
+    path, _ = service.manager.DefinePool("devices", "dir", {"target-path": "/dev/disk/by-id"}, {"start": True})
+    source = service.volume(service.pool(path).GetVolume("virtio-disk2"))
+    clone(files, source, "of-disk")
+    made = files.get("TargetPath") + "/of-disk"
+    assert digest(made, size) == digest(disks[2], size)
+    assert os.stat(made).st_blocks * 512 <= 6 * 65536, "zeros are holes"
+    with refused("NoSpace"):
+        clone(vg, source, "no")
+    with refused("Unsupported"):
+        clone(service.pool(path), source, "no")
+
+
+def rounds(daemon, rng, begin, settled, number=8):
+    """Begins a clone and kills the data worker, the pool's, the service, or all, at any moment of it."""
+    seconds = 0
+    for i in range(number):
+        began = time.monotonic()
+        pending = begin(i)
+        if i > 0:
+            time.sleep(rng.random() * seconds)
+            for pid in daemon.workers("data" if i % 4 == 1 else "pool") if i % 4 != 3 else []:
+                os.kill(pid, 9)
+            if i % 4 >= 2:
+                daemon.kill()
+                daemon.start()
+        try:
+            pending.wait(120)
+        except GLib.Error as error:
+            assert i > 0, error
+        seconds = seconds or time.monotonic() - began
+        settled()
+
+
+def test_cut_off(daemon, service, files, vg, source):
+    """What is there after that is whole, and nothing else is there."""
+    expected = digest(files.get("TargetPath") + "/source", SIZE)
+
+    def settled():
+        wait_until(lambda: not any(TAG in row[0] for row in lvs().values()), 60, f"no leftovers, seed {SEED}")
+        wait_until(lambda: set(service.volumes(vg)) == set(lvs()), 60, f"the group as it is, seed {SEED}")
+        for name in lvs():
+            assert digest(f"/dev/vg0/{name}", SIZE) == expected, (name, SEED)
+            service.volume(vg.GetVolume(name)).Delete()
+
+    rounds(daemon, random.Random(SEED),
+           lambda i: vg.start("CloneVolume", source.path, f"c{i}", {"wait": 120_000_000}), settled)
+
+
+def test_cut_off_partitions(daemon, service, files, source, disks):
+    dirty(disks[1])
+    pool = make_disk_pool(service, disks[1], "dos")
+    expected = digest(files.get("TargetPath") + "/source", SIZE)
+    part = Path(disks[1]).name + "1"
+
+    def settled():
+        wait_until(lambda: set(service.volumes(pool)) == set(partitions(disks[1])), 60, f"the table, seed {SEED}")
+        assert os.listdir("/var/lib/storaged/intents") == [], SEED
+        for name in partitions(disks[1]):
+            assert digest(f"/dev/{name}", SIZE) == expected, (name, SEED)
+            service.volume(pool.GetVolume(name)).Delete()
+
+    rounds(daemon, random.Random(SEED),
+           lambda i: pool.start("CloneVolume", source.path, part, {"wait": 120_000_000}), settled, 12)
