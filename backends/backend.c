@@ -31,6 +31,8 @@ const Backend *backend_get(size_t i)
 
 int backend_operations(const Backend *backend, char ***ret)
 {
+        /* What data workers do in image files. */
+        bool images = pool_type_info(backend->type)->volume_formats && backend->volume_look;
         const struct {
                 const char *name;
                 bool has;
@@ -49,6 +51,10 @@ int backend_operations(const Backend *backend, char ***ret)
                 {"upload", backend->volume_open && backend->volume_look},
                 {"download", backend->volume_open != NULL},
                 {"wipe", backend->volume_open && backend->volume_look},
+                {"snapshot", images},
+                {"flatten", images},
+                {"rebase", images},
+                {"commit", images},
         };
         _cleanup_strv_free_ char **l = NULL;
 

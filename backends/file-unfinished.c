@@ -110,6 +110,23 @@ int unfinished_publish_name(int dir_fd, const char *tmp, const char *name)
         return publish_over_placeholder(dir_fd, tmp, name);
 }
 
+int unfinished_give_name(Unfinished *u)
+{
+        char path[sizeof("/proc/self/fd/") + 16];
+
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%i", u->fd);
+        for (unsigned i = 0; !u->name[0] && i < TRIES_MAX; i++) {
+                char name[UNFINISHED_NAME_SIZE];
+
+                random_name(name);
+                if (linkat(AT_FDCWD, path, u->dir_fd, name, AT_SYMLINK_FOLLOW) >= 0)
+                        memcpy(u->name, name, sizeof(name));
+                else if (errno != EEXIST)
+                        return -errno;
+        }
+        return u->name[0] ? 0 : -EAGAIN;
+}
+
 int unfinished_publish(Unfinished *u, const char *name)
 {
         char path[sizeof("/proc/self/fd/") + 16];

@@ -27,6 +27,8 @@ typedef struct Unfinished {
 int unfinished_create(int dir_fd, bool named, Unfinished *ret);
 /* Makes an empty folder with a name; ret->fd is it. */
 int unfinished_create_folder(int dir_fd, Unfinished *ret);
+/* One without a name gets an unfinished one. 0 or negative errno. */
+int unfinished_give_name(Unfinished *u);
 /* Gives it its name. 0, -EEXIST if there is something of that name, or another negative errno. */
 int unfinished_publish(Unfinished *u, const char *name);
 /* The same for a file that another process has made: tmp is its name. */

@@ -41,5 +41,8 @@ int data_worker_copy(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_upload(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_download(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_measure(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_rebase(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_set_backing(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_commit(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -74,6 +74,14 @@
  *   Download(s pool xml, s volume, h fd, h destination, a{sv}) → t bytes, s sha256
  *                                      the other way. Options: "offset" "length" t, "sparse" "sha256" b
  *   Measure(s volume, h source) → t    how many bytes Upload could read from a client's file or device
+ *   Rebase(s pool xml, s volume, h fd, a(sh) image, s path, s format, a(sh) backing)
+ *                                      puts in the volume's place a new image with the same contents, built on backing,
+ *                                      which is recorded with that path and format; path "": on nothing. image, backing:
+ *                                      formats and descriptors, of what each is built on too. Reply: it is in its place
+ *   SetBacking(s pool xml, s volume, h fd, s format, s path, s backing format)
+ *                                      only records another backing store in the image, without looking at it
+ *   Commit(s pool xml, s volume, h fd, a(sh) image)
+ *                                      writes what image has of its own into the volume, which it is built on
  *   Snapshot(s pool xml, s volume, h fd, s action, s snapshot, a{sv})  within an image: "create", "revert" to
  *                                      or "delete" it; the descriptor has QEMU's locks. Options: "mend" b, put right
  *                                      first what one that was cut off may have left

@@ -233,11 +233,6 @@ static int refuse(sd_bus_message *m, Volume *v, const char *action, const char *
         return unsupported(v->pool, what, error);
 }
 
-static int method_change(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "change-volume", "changing the backing chain", error);
-}
-
 static int method_list_users(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         return refuse(m, userdata, "list-users", "listing who uses a volume", error);
@@ -280,13 +275,13 @@ const sd_bus_vtable volume_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Wipe", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
                                 volume_method_wipe, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Flatten", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
-                                method_change, ANYONE),
+                                volume_method_flatten, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Commit", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", job),
-                                method_change, ANYONE),
+                                volume_method_commit, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Resize", SD_BUS_ARGS("t", capacity, "a{sv}", options),
                                 SD_BUS_RESULT("o", job), method_resize, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Rebase", SD_BUS_ARGS("o", backing, "a{sv}", options),
-                                SD_BUS_RESULT("o", job), method_change, ANYONE),
+                                SD_BUS_RESULT("o", job), volume_method_rebase, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Open", SD_BUS_ARGS("s", mode, "a{sv}", options),
                                 SD_BUS_RESULT("h", descriptor), method_open, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("Upload", SD_BUS_ARGS("h", source, "a{sv}", options),

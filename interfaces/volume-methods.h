@@ -13,3 +13,8 @@ int volume_method_open_upload(sd_bus_message *m, void *userdata, sd_bus_error *e
 int volume_method_open_download(sd_bus_message *m, void *userdata, sd_bus_error *error);
 /* volume-wipe.c */
 int volume_method_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
+/* volume-rebase.c: what a volume is built on */
+int volume_method_flatten(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int volume_method_commit(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int volume_method_rebase(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -90,6 +90,8 @@ static void end_moving(DataJob *d, const sd_bus_error *error)
         job->cancel = NULL;
         if (d->step.kind == DATA_CHANGES)
                 end_change(d, error);
+        else if (d->step.kind == DATA_REPLACES)
+                remove_intent(job);
         job->next(job, error);
         data_queue_run(job->manager);
         job_unref(job);
@@ -232,7 +234,10 @@ static int write_intent(DataJob *d, StoreDone done)
                      "operation=%s\nuid=%u\nstart=%" PRIu64 "\npool=%s\nvolume=%s\n%s%s\nrange=%" PRIu64
                      "-%" PRIu64 "\n",
                      job->operation, job->uid, job->start, job->pool->def->uuid, job->volume_name,
-                     d->step.kind == DATA_MAKES ? "token=" : "in-place", strempty(d->token), d->step.start,
+                     d->step.kind == DATA_MAKES      ? "token="
+                     : d->step.kind == DATA_REPLACES ? "replaced"
+                                                     : "in-place",
+                     strempty(d->token), d->step.start,
                      d->step.end) < 0)
                 return -ENOMEM;
         /* One that is to be made may be remembered beyond this boot, in which numbers are unique. */

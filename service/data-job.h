@@ -11,10 +11,12 @@
 #include "service/pool.h"
 
 typedef enum DataKind {
-        DATA_READS,   /* nothing of ours is written: no intent */
-        DATA_MAKES,   /* fills what token has reserved: published, or discarded */
-        DATA_CHANGES, /* writes into an existing volume: if it does not come to its end, that is incomplete
-                       */
+        DATA_READS,    /* nothing of ours is written: no intent */
+        DATA_MAKES,    /* fills what token has reserved: published, or discarded */
+        DATA_REPLACES, /* makes a file that takes the place of a volume's in one step: nothing is half done
+                        */
+        DATA_CHANGES,  /* writes into an existing volume: if it does not come to its end, that is incomplete
+                        */
 } DataKind;
 
 /* What a clone is made of: the new volume, the source, and what that is built on. */

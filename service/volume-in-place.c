@@ -4,6 +4,7 @@
 #include "service/data-job.h"
 
 typedef struct Work {
+        VolumeChain others; /* first: see volume-chain.h */
         InPlace what;
         sd_bus_error outcome;
 } Work;
@@ -12,6 +13,7 @@ static void work_free(void *p)
 {
         Work *w = p;
 
+        volume_chain_done(&w->others);
         if (w->what.free_argument)
                 w->what.free_argument(w->what.argument);
         sd_bus_error_free(&w->outcome);
@@ -75,18 +77,33 @@ static int fill_open(Operation *op, sd_bus_message *m)
                                      "force", "b", (int) w->what.force);
 }
 
-static void open_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+static void start_work(Job *job, int fd)
 {
-        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
-        Work *w = op->job->data;
+        Work *w = job->data;
         DataStep step = {
                 .verb = w->what.verb,
-                .kind = w->what.write ? DATA_CHANGES : DATA_READS,
+                .kind = w->what.replace ? DATA_REPLACES
+                        : w->what.write ? DATA_CHANGES
+                                        : DATA_READS,
                 .fill = fill_work,
                 .answered = work_answered,
                 .start = w->what.start,
                 .end = w->what.end,
         };
+        int fds[DATA_FDS_MAX] = {fd};
+
+        for (size_t i = 0; i < w->others.n; i++)
+                fds[i + 1] = w->others.members[i].fd;
+        job->next = work_done;
+        data_job_run(job, &step, fds, w->others.n + 1);
+        /* The data job has copies of them. */
+        for (size_t i = 0; i < w->others.n; i++)
+                w->others.members[i].fd = safe_close(w->others.members[i].fd);
+}
+
+static void open_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
         int fd, r;
 
         if (error) {
@@ -98,20 +115,29 @@ static void open_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd
                 (void) error_set_errno(&bad, r, "Cannot read what the worker of pool '%s' answered",
                                        pool->def->name);
                 job_finish(op->job, &bad);
-                return;
-        }
-        op->job->next = work_done;
-        data_job_run(op->job, &step, &fd, 1);
+        } else
+                start_work(op->job, fd);
+}
+
+static void others_opened(Job *job)
+{
+        (void) volume_job_submit(job, job->pool, "OpenVolume", fill_open, open_done);
 }
 
 static Work *work_new(const InPlace *what)
 {
         Work *w = calloc(1, sizeof *w);
 
-        if (w)
+        if (w) {
                 w->what = *what;
-        else if (what->free_argument)
+                if (what->others)
+                        w->others = *what->others;
+        } else if (what->free_argument)
                 what->free_argument(what->argument);
+        if (what->others && !w)
+                volume_chain_done(what->others);
+        else if (what->others)
+                *what->others = (VolumeChain){};
         return w;
 }
 
@@ -150,7 +176,7 @@ void volume_in_place_start(Job *job, uint64_t start, uint64_t end)
 
         w->what.start = start;
         w->what.end = end;
-        (void) volume_job_submit(job, job->pool, "OpenVolume", fill_open, open_done);
+        volume_chain_open(job, others_opened);
 }
 
 int volume_in_place(Volume *v, const InPlace *what, VolumeLocks *locks, uid_t uid, Job **ret,

@@ -6,7 +6,7 @@
  * worker does the work through that descriptor, and the pool's worker looks at what became of it.
  */
 
-#include "service/volume-work.h"
+#include "service/volume-chain.h"
 
 typedef struct InPlace {
         const char *operation; /* a literal: "wipe-volume" */
@@ -15,6 +15,9 @@ typedef struct InPlace {
                 verb; /* of the data worker: gets (s pool xml, s volume name, h fd), and what fill appends */
         bool write;   /* else it is only read, and shared with others who read */
         bool force;   /* even if somebody uses it */
+        bool replace; /* what is written is another file, which takes its place in one step */
+        /* Opened besides; taken, may be NULL. Their descriptors are the data job's, from number 1 on. */
+        VolumeChain *others;
         uint64_t start, end; /* the bytes that are written; UINT64_MAX: to the end */
         int (*fill)(Job *job, sd_bus_message *m, void *argument);
         int (*answered)(Job *job, sd_bus_message *reply,
