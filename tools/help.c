@@ -76,6 +76,8 @@ void help_command(const Command *command)
         (void) printf("Usage: storagectl %s [OPTION...]\n\n%c%s.\n", text,
                       toupper((unsigned char) command->help[0]), command->help + 1);
         print_options("Options of this command", command->options);
-        print_options("Options that describe the pool", command->more_options);
+        print_options(streq_ptr(command->group, "volume") ? "Options that describe the volume"
+                                                          : "Options that describe the pool",
+                      command->more_options);
         print_options("Options of all commands", global_options);
 }

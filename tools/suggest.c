@@ -69,6 +69,7 @@ const char *suggest_for_virsh(const char *group, const char *word)
                 {"pool-list", "pool list"},
                 {"pool-start", "pool start"},
                 {"vol", "volume"},
+                {"vol-clone", "volume clone"},
                 {"vol-create", "volume create --xml"},
                 {"vol-create-as", "volume create"},
                 {"vol-delete", "volume delete"},

@@ -7,7 +7,10 @@
 #include "tools/follow.h"
 #include "tools/report.h"
 #include "tools/show.h"
+#include "tools/volume-call.h"
+#include "tools/volume-clone.h"
 #include "tools/volume-list.h"
+#include "tools/volume-options.h"
 #include "tools/volume-tree.h"
 
 static const Option show_options[] = {
@@ -17,28 +20,8 @@ static const Option show_options[] = {
 
 static const Option create_options[] = {
         {"xml", "FILE", OPTION_STRING, NULL, "take all from XML ('-' is standard input)"},
-        {"format", "FORMAT", OPTION_STRING, "format", "raw, qcow2 and so on"},
-        {"allocation", "SIZE", OPTION_SIZE, "allocation", "how much to allocate at once"},
-        {"preallocation", "MODE", OPTION_STRING, "preallocation", "off, metadata, falloc or full"},
         {"backing", "VOLUME|PATH", OPTION_STRING, NULL, "be an overlay of it"},
         {"backing-format", "FORMAT", OPTION_STRING, "backing-format", "the format of that"},
-        {"compat", "VERSION", OPTION_STRING, "compat", "qcow2: 0.10 or 1.1"},
-        {"cluster-size", "SIZE", OPTION_SIZE, "cluster-size", "qcow2: size of a cluster"},
-        {"lazy-refcounts", NULL, OPTION_FLAG, "lazy-refcounts", "qcow2: write reference counts late"},
-        {"extended-l2", NULL, OPTION_FLAG, "extended-l2", "qcow2: allocate parts of clusters"},
-        {"nocow", NULL, OPTION_FLAG, "nocow", "no copy on write by the filesystem"},
-        {"encryption", "FORMAT", OPTION_STRING, "encryption", "luks and so on; needs --secret"},
-        {"secret", "USAGE|UUID", OPTION_STRING, "secret", "the stored secret to encrypt with"},
-        {"partition-type", "TYPE", OPTION_STRING, "partition-type", "in disk pools"},
-        {"mode", "MODE", OPTION_MODE, "mode", "permissions, octal"},
-        {"owner", "USER", OPTION_USER, "owner", "owner"},
-        {"group", "GROUP", OPTION_GROUP, "group", "group"},
-        {0},
-};
-
-/* What the XML itself does not say. */
-static const Option create_xml_options[] = {
-        {"preallocation", "MODE", OPTION_STRING, "preallocation", NULL},
         {0},
 };
 
@@ -71,20 +54,6 @@ static int print_volume(const Context *c, json_object *volume)
                        : show_properties(volume, properties, ELEMENTSOF(properties));
 }
 
-/* For commands about one volume and nothing else: an absolute path needs no pool, a name needs one. */
-static int check_volume_operands(const Args *a, size_t more)
-{
-        size_t wanted = volume_operands(a) + more;
-
-        if (a->n_operands == wanted)
-                return STATUS_OK;
-        if (a->n_operands < wanted)
-                return usage_error(
-                        "give a pool and the name of a volume in it, or the volume's absolute path%s",
-                        more ? ", and then the size" : "");
-        return usage_error("one operand too many: '%s'", a->operands[wanted]);
-}
-
 static int volume_show(Context *c, const Args *a)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -93,7 +62,7 @@ static int volume_show(Context *c, const Args *a)
         size_t used;
         int r;
 
-        r = check_volume_operands(a, 0);
+        r = check_volume_operands(a, 0, NULL);
         if (r != STATUS_OK)
                 return r;
         if (args_has(a, "xml") && c->json)
@@ -131,6 +100,8 @@ static int append_create_options(Context *c, const char *pool, const Args *a, sd
         if (r >= 0)
                 r = args_append(a, create_options, m);
         if (r >= 0)
+                r = args_append(a, volume_description_options, m);
+        if (r >= 0)
                 r = append_backing(c, pool, a, m, error);
         if (r >= 0)
                 r = call_append_wait(c, m);
@@ -150,7 +121,7 @@ static int new_create_call(Context *c, const char *pool, const Args *a, uint64_t
                         r = call_new(c, pool, POOL_INTERFACE, "CreateVolumeFromXML", error, ret);
                 if (r >= 0)
                         r = sd_bus_message_append(*ret, "s", xml);
-                return r < 0 ? r : call_options(c, *ret, a, create_xml_options, true);
+                return r < 0 ? r : call_options(c, *ret, a, volume_xml_options, true);
         }
         r = call_new(c, pool, POOL_INTERFACE, "CreateVolume", error, ret);
         if (r >= 0)
@@ -158,22 +129,29 @@ static int new_create_call(Context *c, const char *pool, const Args *a, uint64_t
         return r < 0 ? r : append_create_options(c, pool, a, *ret, error);
 }
 
+static int check_create_xml(const Args *a)
+{
+        const Option *const tables[] = {create_options, volume_description_options};
+
+        for (size_t t = 0; t < ELEMENTSOF(tables); t++)
+                for (const Option *o = tables[t]; o->name; o++)
+                        if (args_has(a, o->name) && !streq(o->name, "xml") &&
+                            !streq(o->name, "preallocation"))
+                                return usage_error("with --xml, say in the XML what --%s would say",
+                                                   o->name);
+        if (a->n_operands > 1)
+                return usage_error("with --xml, name and size come from the XML, not from '%s'",
+                                   a->operands[1]);
+        return STATUS_OK;
+}
+
 /* With XML there is nothing more to say; without, the size may be left out where a backing volume has one.
  */
 static int check_create(const Args *a, uint64_t *ret_capacity)
 {
         *ret_capacity = 0;
-        if (args_has(a, "xml")) {
-                for (const Option *o = create_options; o->name; o++)
-                        if (args_has(a, o->name) && !streq(o->name, "xml") &&
-                            !streq(o->name, "preallocation"))
-                                return usage_error("with --xml, say in the XML what --%s would say",
-                                                   o->name);
-                if (a->n_operands > 1)
-                        return usage_error("with --xml, name and size come from the XML, not from '%s'",
-                                           a->operands[1]);
-                return STATUS_OK;
-        }
+        if (args_has(a, "xml"))
+                return check_create_xml(a);
         if (a->n_operands < 2)
                 return usage_error("give the pool, the name of the new volume and its size, or --xml FILE");
         if (a->n_operands < 3)
@@ -242,7 +220,7 @@ static int volume_delete(Context *c, const Args *a)
         int status = STATUS_OK, r;
 
         if (a->n_operands <= first)
-                return check_volume_operands(a, 0);
+                return check_volume_operands(a, 0, NULL);
         if (first == 1) {
                 r = find_pool(c, a->operands[0], &pool, &error);
                 if (r < 0)
@@ -293,7 +271,7 @@ static int volume_resize(Context *c, const Args *a)
         bool plus;
         int r;
 
-        r = check_volume_operands(a, 1);
+        r = check_volume_operands(a, 1, "the size");
         if (r != STATUS_OK)
                 return r;
         text = a->operands[a->n_operands - 1];
@@ -337,7 +315,7 @@ static int volume_cat(Context *c, const Args *a)
         size_t used;
         int r;
 
-        r = check_volume_operands(a, 0);
+        r = check_volume_operands(a, 0, NULL);
         if (r != STATUS_OK)
                 return r;
         if (isatty(STDOUT_FILENO))
@@ -355,8 +333,12 @@ const Command volume_commands[] = {
          NULL, volume_list},
         {"volume", "show", "POOL VOLUME|PATH", "show what a volume is and how it is", 1, 2, COMMAND_JSON,
          show_options, NULL, volume_show},
-        {"volume", "create", "POOL [NAME [SIZE]]", "make a volume", 1, 3, COMMAND_JOB, create_options, NULL,
-         volume_create},
+        {"volume", "create", "POOL [NAME [SIZE]]", "make a volume", 1, 3, COMMAND_JOB, create_options,
+         volume_description_options, volume_create},
+        {"volume", "clone", "POOL VOLUME|PATH NAME", "make a volume with the contents of another", 1, 3,
+         COMMAND_JOB, volume_clone_options, volume_description_options, volume_clone},
+        {"volume", "convert", "POOL VOLUME|PATH NAME", "make a volume of another format of another", 2, 3,
+         COMMAND_JOB, volume_convert_options, volume_description_options, volume_convert},
         {"volume", "delete", "POOL VOLUME...|PATH...", "delete volumes and what is in them", 1, OPERANDS_MAX,
          COMMAND_JOB, delete_options, NULL, volume_delete},
         {"volume", "resize", "POOL VOLUME|PATH SIZE", "change the capacity of a volume", 2, 3, COMMAND_JOB,

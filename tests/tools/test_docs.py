@@ -112,7 +112,7 @@ def test_page_has_no_warnings(path):
 
 def test_page_tells_every_command_and_option(storagectl_binary, manual):
     known = commands(storagectl_binary)
-    assert len(known) == 28
+    assert len(known) == 30
     for command in known:
         assert re.search(r"^ +" + " ".join(command) + r"\b", manual, re.MULTILINE), command
         for option in options(storagectl_binary, *command):
@@ -200,6 +200,8 @@ def test_bash_completes_every_command_and_option(storagectl_binary, fake):
     ("storagectl volume show images a.qcow2 ", set()),
     ("storagectl volume create --format raw images --backing b", {"b.raw"}),
     ("storagectl volume create images new 1G --preallocation f", {"falloc", "full"}),
+    ("storagectl volume clone images a.qcow2 new --to-pool ", {"images"}),
+    ("storagectl volume convert images b", {"b.raw"}),
     ("storagectl pool define --type lo", {"logical"}),
     ("storagectl job cancel ", {"12"}),
 ])

@@ -255,6 +255,40 @@ def test_resize(tool, pool, folder):
     assert volume(tool, "v")["Allocation"] >= 1 << 20
 
 
+def same(a, format_a, b, format_b):
+    subprocess.run(["qemu-img", "compare", "-q", "-f", format_a, "-F", format_b, a, b], check=True, timeout=60)
+
+
+def random_file(path, size):
+    content = os.urandom(size)
+    with open(path, "wb") as f:
+        f.write(content)
+    return content
+
+
+def test_clone_and_convert(tool, pool, folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    tool.ok("pool", "define", "other", "--type", "dir", "--target", tmp_path / "other", "--start")
+    random_file(f"{folder}/v.raw", 3 << 20)
+    tool.ok("pool", "refresh", pool)
+    assert tool.ok("volume", "clone", pool, "v.raw", "copy.raw") == "Volume v.raw cloned to copy.raw.\n"
+    same(f"{folder}/v.raw", "raw", f"{folder}/copy.raw", "raw")
+    assert tool.ok("volume", "convert", f"{folder}/v.raw", "c.qcow2", "--to-pool", "other", "--format", "qcow2",
+                   "--compress", "--cluster-size", "128K") == f"Volume {folder}/v.raw converted to c.qcow2.\n"
+    same(f"{folder}/v.raw", "raw", f"{tmp_path}/other/c.qcow2", "qcow2")
+    assert volume(tool, "c.qcow2", "other")["Format"] == "qcow2"
+    tool.ok("volume", "clone", "other", "c.qcow2", "--linked", "linked.qcow2", "--capacity", "1G")
+    linked = volume(tool, "linked.qcow2", "other")
+    assert linked["Capacity"] == GIB and linked["Backing"] == volume(tool, "c.qcow2", "other")["ObjectPath"]
+    tool.ok("volume", "clone", pool, "v.raw", "--to-pool", "other", "--xml", "-", "--reflink", "never",
+            stdin=volume_xml("fromxml", 3 << 20))
+    same(f"{folder}/v.raw", "raw", f"{tmp_path}/other/fromxml", "raw")
+    tool.fails(6, "volume", "clone", pool, "v.raw", "copy.raw")
+    tool.fails(3, "volume", "clone", pool, "none", "new")
+    tool.fails(3, "volume", "clone", pool, "v.raw", "new", "--to-pool", "none")
+    tool.fails(2, "volume", "clone", pool, "v.raw", "new", "--reflink", "perhaps")
+
+
 def test_delete(tool, pool, folder):
     for name in ("a", "b", "c", "d"):
         tool.ok("volume", "create", pool, name, "1M")

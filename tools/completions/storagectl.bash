@@ -20,6 +20,8 @@ __storagectl_options() {
                 --source-protocol-ver --source-initiator --auth-type --auth-username --secret --adapter
                 --mount-option --mode --owner --group --label --cow --volume-allocation --raid-level --raid-dev
                 --raid-spares --raid-chunk-size'
+        local make='--format --allocation --preallocation --compat --cluster-size --lazy-refcounts --extended-l2
+                --nocow --encryption --secret --partition-type --mode --owner --group'
         case $1 in
         'pool list') echo "$common --state --type --names" ;;
         'pool show') echo "$common --xml --inactive" ;;
@@ -33,9 +35,9 @@ __storagectl_options() {
         'pool autostart') echo "$common --disable" ;;
         'volume list') echo "$common --details --prefix --format --names" ;;
         'volume show' | 'capabilities') echo "$common --xml" ;;
-        'volume create') echo "$common --xml --format --allocation --preallocation --backing --backing-format
-                --compat --cluster-size --lazy-refcounts --extended-l2 --nocow --encryption --secret
-                --partition-type --mode --owner --group" ;;
+        'volume create') echo "$common $make --xml --backing --backing-format" ;;
+        'volume clone') echo "$common $make --to-pool --reflink --linked --compress --capacity --xml" ;;
+        'volume convert') echo "$common $make --to-pool --compress --capacity" ;;
         'volume resize') echo "$common --shrink --delta --allocate --force" ;;
         'monitor') echo "$common --count --timeout" ;;
         *) echo "$common" ;;
@@ -49,6 +51,8 @@ __storagectl_value() {
         --type) COMPREPLY=($(compgen -W 'dir fs netfs logical disk iscsi scsi mpath gluster' -- "$cur")) ;;
         --format | --backing-format) COMPREPLY=($(compgen -W 'raw qcow2 qcow qed vdi vmdk vpc vhdx' -- "$cur")) ;;
         --preallocation) COMPREPLY=($(compgen -W 'off metadata falloc full' -- "$cur")) ;;
+        --reflink) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")) ;;
+        --to-pool) __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
         --auth-type) COMPREPLY=($(compgen -W 'chap ceph' -- "$cur")) ;;
         --raid-level) COMPREPLY=($(compgen -W 'raid0 raid1 raid4 raid5 raid6 raid10' -- "$cur")) ;;
         --cow) COMPREPLY=($(compgen -W 'yes no' -- "$cur")) ;;
@@ -57,7 +61,7 @@ __storagectl_value() {
         --group) COMPREPLY=($(compgen -g -- "$cur")) ;;
         --target | --source-dev | --source-path | --raid-dev) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
         --xml)
-                [[ $command == 'volume create' ]] || return 1
+                [[ $command == 'volume create' || $command == 'volume clone' ]] || return 1
                 compopt -o filenames
                 COMPREPLY=($(compgen -f -- "$cur"))
                 ;;
@@ -71,7 +75,7 @@ __storagectl_value() {
                 ;;
         --uuid | --source-host | --source-name | --source-format | --source-protocol-ver | --source-initiator | \
                 --auth-username | --secret | --adapter | --mount-option | --mode | --label | --prefix | \
-                --raid-spares | --raid-chunk-size | --allocation | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
+                --raid-spares | --raid-chunk-size | --allocation | --capacity | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
         *) return 1 ;;
         esac
 }
@@ -158,7 +162,7 @@ _storagectl() {
         '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
-        volume) COMPREPLY=($(compgen -W 'list show create delete resize cat tree' -- "$cur")) ;;
+        volume) COMPREPLY=($(compgen -W 'list show create clone convert delete resize cat tree' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
         esac
