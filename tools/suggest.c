@@ -73,11 +73,12 @@ const char *suggest_for_virsh(const char *group, const char *word)
                 {"vol-create", "volume create --xml"},
                 {"vol-create-as", "volume create"},
                 {"vol-delete", "volume delete"},
-                {"vol-download", "volume cat"},
+                {"vol-download", "volume download"},
                 {"vol-dumpxml", "volume show --xml"},
                 {"vol-info", "volume show"},
                 {"vol-list", "volume list"},
                 {"vol-resize", "volume resize"},
+                {"vol-upload", "volume upload"},
         };
         char full[2 * WORD_MAX];
 

@@ -11,6 +11,7 @@
 #include "tools/volume-clone.h"
 #include "tools/volume-list.h"
 #include "tools/volume-options.h"
+#include "tools/volume-transfer.h"
 #include "tools/volume-tree.h"
 
 static const Option show_options[] = {
@@ -343,6 +344,10 @@ const Command volume_commands[] = {
          COMMAND_JOB, delete_options, NULL, volume_delete},
         {"volume", "resize", "POOL VOLUME|PATH SIZE", "change the capacity of a volume", 2, 3, COMMAND_JOB,
          resize_options, NULL, volume_resize},
+        {"volume", "upload", "POOL VOLUME|PATH FILE|-", "write a file over the contents of a volume", 2, 3,
+         COMMAND_JOB | COMMAND_JSON, volume_upload_options, NULL, volume_upload},
+        {"volume", "download", "POOL VOLUME|PATH FILE|-", "write the contents of a volume to a file", 2, 3,
+         COMMAND_JOB | COMMAND_JSON, volume_download_options, NULL, volume_download},
         {"volume", "cat", "POOL VOLUME|PATH", "write the bytes of a volume to standard output", 1, 2, 0,
          NULL, NULL, volume_cat},
         {"volume", "tree", "[POOL]", "show which volumes are built on which", 0, 1, COMMAND_JSON, NULL, NULL,

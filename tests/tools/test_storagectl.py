@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """storagectl with the real service."""
 
+import hashlib
 import json
 import os
 import pty
@@ -289,6 +290,65 @@ def test_clone_and_convert(tool, pool, folder, tmp_path):
     tool.fails(2, "volume", "clone", pool, "v.raw", "new", "--reflink", "perhaps")
 
 
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_upload(tool, pool, folder, tmp_path):
+    content = random_file(tmp_path / "source", 3_000_017)
+    tool.ok("volume", "create", pool, "v", "4M")
+    assert tool.ok("volume", "upload", pool, "v", tmp_path / "source", "--sha256") == (
+        f"Volume v uploaded: 2.86 MiB.\nSHA-256: {sha256(content)}\n")
+    with open(f"{folder}/v", "rb") as f:
+        assert f.read() == content + bytes((4 << 20) - len(content))
+    done = tool.run("volume", "upload", f"{folder}/v", "-", "--length", "5", "--offset", "1M", "--json", stdin="hello")
+    assert (json.loads(done.stdout), done.stderr) == ({"bytes": 5}, "")
+    with open(f"{folder}/v", "rb") as f:
+        assert f.read()[(1 << 20) - 1:(1 << 20) + 6] == content[(1 << 20) - 1:1 << 20] + b"hello" + content[
+            (1 << 20) + 5:(1 << 20) + 6]
+    tool.fails(2, "volume", "upload", pool, "v", tmp_path / "source", "--offset", "2M")
+    tool.fails(3, "volume", "upload", pool, "none", tmp_path / "source")
+    assert "'/no/such'" in tool.fails(3, "volume", "upload", pool, "v", "/no/such")
+    # less than was promised: the volume is not what it should be
+    assert "5" in tool.fails(1, "volume", "upload", pool, "v", "-", "--length", "10", stdin="hello")
+    assert "incomplete" in volume(tool, "v")["Problem"]
+
+
+def test_download(tool, pool, folder, tmp_path):
+    content = random_file(f"{folder}/v", 3_000_017)
+    tool.ok("pool", "refresh", pool)
+    out = tmp_path / "out"
+    assert tool.ok("volume", "download", pool, "v", out) == "Volume v downloaded: 2.86 MiB.\n"
+    assert out.read_bytes() == content and out.stat().st_mode & 0o777 == 0o666 & ~umask()
+    assert str(out) in tool.fails(6, "volume", "download", pool, "v", out, "--length", "3")
+    assert json.loads(tool.ok("volume", "download", f"{folder}/v", out, "--length", "3", "--offset", "1", "--sha256",
+                              "--overwrite", "--json")) == {"bytes": 3, "sha256": sha256(content[1:4])}
+    assert out.read_bytes() == content[1:4]
+    done = tool.run("volume", "download", pool, "v", "-", text=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, content, b"Volume v downloaded: 2.86 MiB.\n")
+    tool.fails(3, "volume", "download", pool, "none", tmp_path / "new")
+    tool.fails(2, "volume", "download", pool, "v", tmp_path)
+    tool.fails(3, "volume", "download", pool, "v", tmp_path / "no" / "such")
+    tool.fails(2, "volume", "download", pool, "v", tmp_path / "new", "--offset", "4M")
+    assert sorted(os.listdir(tmp_path)) == sorted(["bus", "images", "out", "storaged"]), "nothing half made is left"
+
+
+def test_download_to_a_fifo(tool, pool, folder, tmp_path):
+    """What is there and no file stays what it is."""
+    content = random_file(f"{folder}/v", 1 << 20)
+    tool.ok("pool", "refresh", pool)
+    os.mkfifo(tmp_path / "fifo")
+    process = tool.start("volume", "download", pool, "v", tmp_path / "fifo")
+    assert (tmp_path / "fifo").read_bytes() == content
+    assert process.communicate(timeout=30)[0] == "Volume v downloaded: 1.00 MiB.\n"
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def test_delete(tool, pool, folder):
     for name in ("a", "b", "c", "d"):
         tool.ok("volume", "create", pool, name, "1M")
@@ -531,6 +591,33 @@ def test_ctrl_c_cancels(tool, pool, folder):
     assert terminal.end() == 130, terminal.text
     assert "Cancelling; press Ctrl-C again" in terminal.text
     assert volumes(tool) == {} and os.listdir(folder) == []
+
+
+def test_ctrl_c_in_a_transfer(tool, pool, folder, tmp_path):
+    """Nothing is left of a file that is not whole, and a volume that is half written says so."""
+    with open(f"{folder}/v", "wb") as f:
+        f.truncate(1 << 20)
+    tool.ok("pool", "refresh", pool)
+    feed, ours = os.pipe()
+    terminal = Terminal(tool, "volume", "upload", pool, "v", f"/proc/{os.getpid()}/fd/{feed}", "--length", "1M")
+    os.write(ours, b"x" * 65536)
+    terminal.read_until(r"upload v \[")
+    harness.wait_until(lambda: running_jobs(tool), what="a job")
+    terminal.press_ctrl_c()
+    assert terminal.end() == 130, terminal.text
+    assert "Cancelling" in terminal.text
+    os.close(ours)
+    os.close(feed)
+    os.mkfifo(tmp_path / "fifo")
+    keep = os.open(tmp_path / "fifo", os.O_RDWR)
+    with open(f"{folder}/large", "wb") as f:
+        f.truncate(1 << 20)
+    tool.ok("pool", "refresh", pool)
+    terminal = Terminal(tool, "volume", "download", pool, "large", tmp_path / "fifo")
+    terminal.read_until(r"download large \[")
+    terminal.press_ctrl_c()
+    assert terminal.end() == 130, terminal.text
+    os.close(keep)
 
 
 def test_second_ctrl_c_leaves(tool, pool, daemon):

@@ -39,6 +39,8 @@ __storagectl_options() {
         'volume clone') echo "$common $make --to-pool --reflink --linked --compress --capacity --xml" ;;
         'volume convert') echo "$common $make --to-pool --compress --capacity" ;;
         'volume resize') echo "$common --shrink --delta --allocate --force" ;;
+        'volume upload') echo "$common --offset --length --sparse --sha256 --force" ;;
+        'volume download') echo "$common --offset --length --sparse --sha256 --overwrite --force" ;;
         'monitor') echo "$common --count --timeout" ;;
         *) echo "$common" ;;
         esac
@@ -75,7 +77,7 @@ __storagectl_value() {
                 ;;
         --uuid | --source-host | --source-name | --source-format | --source-protocol-ver | --source-initiator | \
                 --auth-username | --secret | --adapter | --mount-option | --mode | --label | --prefix | \
-                --raid-spares | --raid-chunk-size | --allocation | --capacity | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
+                --raid-spares | --raid-chunk-size | --allocation | --capacity | --offset | --length | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
         *) return 1 ;;
         esac
 }
@@ -116,6 +118,9 @@ __storagectl_operand() {
                         __storagectl_lines "$cur" < <(__storagectl_names pool list)
                 elif ((${#operands[@]} == 1)) || [[ $command == 'volume delete' ]]; then
                         __storagectl_lines "$cur" < <(__storagectl_names volume list "${operands[0]}" --prefix "$cur")
+                elif [[ $command == 'volume upload' || $command == 'volume download' ]]; then
+                        compopt -o filenames
+                        COMPREPLY=($(compgen -f -- "$cur"))
                 fi
                 ;;
         'job watch' | 'job cancel')
@@ -162,7 +167,7 @@ _storagectl() {
         '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
-        volume) COMPREPLY=($(compgen -W 'list show create clone convert delete resize cat tree' -- "$cur")) ;;
+        volume) COMPREPLY=($(compgen -W 'list show create clone convert delete resize upload download cat tree' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
         esac
