@@ -169,10 +169,10 @@ class Proxy:
             return self.service.call(self.path, self.interface, method, signature, args, **how)
         return call
 
-    def start(self, method, *args, flags=0, timeout=60):
+    def start(self, method, *args, flags=0, timeout=60, fds=None):
         """Begins a call and returns a Pending."""
         return self.service.start(self.path, self.interface, method, in_signature(self.interface, method), args,
-                                  flags=flags, timeout=timeout)
+                                  flags=flags, timeout=timeout, fds=fds)
 
     def get(self, name):
         return self.service.call(self.path, PROPERTIES, "Get", "(ss)", (self.interface, name))
@@ -228,10 +228,14 @@ class Service:
         values = values[0] if len(values) == 1 else values
         return (values, out.steal_fds() if out else []) if want_fds else values
 
-    def start(self, path, interface, method, signature="()", args=(), timeout=60, flags=0):
+    def start(self, path, interface, method, signature="()", args=(), timeout=60, flags=0, fds=None):
         pending = Pending()
-        self.connection.call(BUS_NAME, path, full_name(interface), method, pack(signature, args), None,
-                             Gio.DBusCallFlags(flags), int(timeout * SLOWNESS * 1000), None, pending.finish)
+        fd_list = Gio.UnixFDList() if fds else None
+        for fd in fds or []:
+            fd_list.append(fd)
+        self.connection.call_with_unix_fd_list(BUS_NAME, path, full_name(interface), method, pack(signature, args), None,
+                                               Gio.DBusCallFlags(flags), int(timeout * SLOWNESS * 1000), fd_list, None,
+                                               pending.finish)
         return pending
 
     def pool_names(self, **options):

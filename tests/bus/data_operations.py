@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every operation that writes data, as test_data_matrix.py sees it, which cuts it off: what it starts from, how it is
+asked for, and what may be there afterwards."""
+
+import os
+import subprocess
+
+from gi.repository import GLib
+
+from client import MIB, error_name
+from harness import wait_until
+
+OLD, NEW, MARKED = "old", "new", "marked"
+
+
+def write(path, data):
+    with open(path, "wb") as f:
+        f.write(data)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def qemu_img(*argv):
+    subprocess.run(["qemu-img", *argv], check=True, stdout=subprocess.DEVNULL)
+
+
+def guest_sees(path, kind):
+    """What a guest would read of it."""
+    if kind == "raw":
+        return read(path)
+    raw = path + ".guest"
+    qemu_img("convert", "-U", "-f", kind, "-O", "raw", path, raw)
+    try:
+        return read(raw)
+    finally:
+        os.unlink(raw)
+
+
+class Place:
+    """Where it happens: a pool over a folder, and a folder outside."""
+
+    def __init__(self, world, service, folder):
+        self.world, self.service, self.folder = world, service, folder
+        self.outside = world.folder()
+        self.pool = service.make_pool("matrix", folder)
+
+    def reconnect(self, daemon):
+        """After the service was gone."""
+        self.service.connection.close_sync(None)  # a bus lets one user have some 250
+        self.service = self.world.client(daemon)
+        self.pool = self.service.pool(self.pool.path)
+
+    def volume(self, name):
+        return self.service.wait_volume(self.pool, name)
+
+    def names(self):
+        """Of the volumes that are shown, and what there is in the folder."""
+        return sorted(row[1] for row in self.pool.ListVolumes()[0]), sorted(os.listdir(self.folder))
+
+
+class Operation:
+    """One of them. Each prepare() begins anew, under names that were not there before."""
+
+    number = 0
+    needs_space = True  # on a full disk it fails
+
+    def __init__(self, rng, size):
+        self.rng, self.size = rng, size
+        self.data = rng.randbytes(size)
+
+    def next_number(self):
+        Operation.number += 1
+        return Operation.number
+
+    def source(self, place, kind="raw", data=None):
+        """A volume with such data; its name."""
+        name = f"{kind}-{self.next_number()}"
+        raw = f"{place.outside}/{name}"
+        write(raw, self.data if data is None else data)
+        if kind == "raw":
+            subprocess.run(["mv", raw, f"{place.folder}/{name}"], check=True)
+        else:
+            qemu_img("convert", "-f", "raw", "-O", kind, raw, f"{place.folder}/{name}")
+            os.unlink(raw)
+        place.volume(name)
+        return name
+
+
+class Makes(Operation):
+    """It makes a volume, which is there and whole, or not there at all."""
+
+    kind = "raw"
+
+    def prepare(self, place):
+        self.made = f"made-{self.next_number()}"
+
+    def start(self, place, **options):
+        raise NotImplementedError
+
+    def contents(self):
+        return self.data
+
+    def state(self, place):
+        shown, there = place.names()
+        assert (self.made in shown) == (self.made in there), (shown, there)
+        if self.made not in there:
+            return OLD
+        path = f"{place.folder}/{self.made}"
+        if self.kind != "raw":
+            qemu_img("check", "-q", "-f", self.kind, path)
+        assert guest_sees(path, self.kind) == self.contents(), f"{self.made} is not whole"
+        assert place.volume(self.made).get("Problem") == ""
+        return NEW
+
+    def clean(self, place):
+        remove(place, self.made)
+
+
+def remove(place, *names):
+    for name in names:
+        if os.path.exists(f"{place.folder}/{name}"):
+            os.unlink(f"{place.folder}/{name}")
+    wait_until(lambda: not set(names) & set(place.names()[0]), what=f"the end of {names}")
+
+
+class Create(Makes):
+    """In full: zeros are written."""
+
+    def contents(self):
+        return bytes(self.size)
+
+    def start(self, place, **options):
+        return place.pool.start("CreateVolume", self.made, self.size, {"preallocation": "full", "format": self.kind,
+                                                                          **options})
+
+
+class CreateImage(Create):
+    kind = "qcow2"
+
+
+class Clone(Makes):
+    """Of a raw file into a raw one."""
+
+    source_kind = "raw"
+
+    def prepare(self, place):
+        super().prepare(place)
+        self.source_name = self.source(place, self.source_kind)
+
+    def start(self, place, **options):
+        return place.pool.start("CloneVolume", place.volume(self.source_name).path, self.made,
+                                {"format": self.kind, "reflink": "never", **options})
+
+    def clean(self, place):
+        super().clean(place)
+        assert guest_sees(f"{place.folder}/{self.source_name}", self.source_kind) == self.data
+        remove(place, self.source_name)
+
+
+class CloneToImage(Clone):
+    kind = "qcow2"
+
+
+class CloneFromImage(Clone):
+    source_kind = "qcow2"
+
+
+class Changes(Operation):
+    """It changes a volume in place: that is as before, or as it should be, or says that it is incomplete."""
+
+    kind = "raw"
+
+    def prepare(self, place):
+        self.name = self.source(place, self.kind)
+
+    def contents(self):
+        """What should be there."""
+        raise NotImplementedError
+
+    def state(self, place):
+        volume = place.volume(self.name)
+        if "incomplete" in volume.get("Problem"):
+            return MARKED
+        seen = guest_sees(f"{place.folder}/{self.name}", self.kind)
+        if seen == self.contents():
+            return NEW
+        assert seen == self.data, f"{self.name} is neither old nor new"
+        return OLD
+
+    def clean(self, place):
+        remove(place, self.name)
+
+
+class Upload(Changes):
+    """Into a file that takes no space yet."""
+
+    def prepare(self, place):
+        write(f"{place.outside}/upload", self.contents())
+        self.data = bytes(self.size)
+        self.name = f"upload-{self.next_number()}"
+        with open(f"{place.folder}/{self.name}", "wb") as f:
+            f.truncate(self.size)
+        place.volume(self.name)
+
+    def contents(self):
+        return bytes([7]) * self.size
+
+    def start(self, place, **options):
+        fd = os.open(f"{place.outside}/upload", os.O_RDONLY)
+        try:
+            return place.volume(self.name).start("Upload", 0, options, fds=[fd])
+        finally:
+            os.close(fd)
+
+
+class Wipe(Changes):
+    needs_space = False  # it gives space back
+
+    def contents(self):
+        return bytes(self.size)
+
+    def start(self, place, **options):
+        return place.volume(self.name).start("Wipe", options)
+
+
+OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Upload]
+
+
+def was_refused(error, *names):
+    return error is not None and error_name(error).rsplit(".", 1)[1] in names
+
+
+def told(error):
+    return error.message if isinstance(error, GLib.Error) else error
+
+
+# For what is killed, and for what is cancelled.
+SMALL, LARGE = 8 * MIB, 64 * MIB
