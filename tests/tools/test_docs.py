@@ -16,6 +16,7 @@ INTERFACES = sorted(glob.glob(f"{SOURCE}/interfaces/*.xml"))
 PAGES = sorted(glob.glob(f"{SOURCE}/docs/*.[158]"))
 BASH = f"{SOURCE}/tools/completions/storagectl.bash"
 ZSH = f"{SOURCE}/tools/completions/_storagectl"
+GROUPS = ("pool", "volume", "volume snapshot", "job")
 
 
 def run(*argv, **more):
@@ -28,19 +29,21 @@ def read(path):
 
 
 def help_of(binary, *command):
-    done = run(binary, *command, "--help")
+    done = run(binary, *" ".join(command).split(), "--help")
     assert done.stderr == ""
     return done.stdout
 
 
 def commands(binary):
-    """["pool", "list"] and so on, as --help tells them."""
+    """["pool", "list"], ["volume snapshot", "list"] and so on, as --help tells them."""
     lines = help_of(binary).split("\nCommands:\n")[1].split("\n\n")[0].splitlines()
     found = []
     for line in lines:
         words = line[2:].split() if re.match(r"  \w", line) else []
+        if words[:2] == ["volume", "snapshot"]:
+            words[:2] = ["volume snapshot"]
         if words:
-            found.append(words[:2] if words[0] in ("pool", "volume", "job") else words[:1])
+            found.append(words[:2] if words[0] in GROUPS else words[:1])
     return found
 
 
@@ -112,7 +115,7 @@ def test_page_has_no_warnings(path):
 
 def test_page_tells_every_command_and_option(storagectl_binary, manual):
     known = commands(storagectl_binary)
-    assert len(known) == 32
+    assert len(known) == 37
     for command in known:
         assert re.search(r"^ +" + " ".join(command) + r"\b", manual, re.MULTILINE), command
         for option in options(storagectl_binary, *command):
@@ -169,6 +172,7 @@ def fake(tmp_path):
 case "$*" in
 *--user*"pool list --names") echo "my pool" ;;
 *"pool list --names") echo images ;;
+*"volume snapshot list images a.qcow2 --names") echo monday ;;
 *"volume list images "*--names) printf 'a.qcow2\\nb.raw\\nc d.raw\\n' ;;
 *"job list --no-legend") echo " 12  create-volume  running" ;;
 *) exit 2 ;;
@@ -181,9 +185,10 @@ esac
 def test_bash_completes_every_command_and_option(storagectl_binary, fake):
     run("bash", "-n", BASH)
     known = commands(storagectl_binary)
-    assert bash_completions("storagectl ", fake) == {c[0] for c in known}
-    for group in ("pool", "volume", "job"):
-        assert bash_completions(f"storagectl {group} ", fake) == {c[1] for c in known if c[0] == group}
+    assert bash_completions("storagectl ", fake) == {c[0] for c in known} - {"volume snapshot"}
+    for group in GROUPS:
+        inside = {c[0].rsplit(" ", 1)[1] for c in known if c[0].startswith(group + " ")}
+        assert bash_completions(f"storagectl {group} ", fake) == {c[1] for c in known if c[0] == group} | inside
     for command in known:
         offered = bash_completions(f"storagectl {' '.join(command)} --", fake)
         assert offered == options(storagectl_binary, *command), command
@@ -202,6 +207,9 @@ def test_bash_completes_every_command_and_option(storagectl_binary, fake):
     ("storagectl volume create images new 1G --preallocation f", {"falloc", "full"}),
     ("storagectl volume clone images a.qcow2 new --to-pool ", {"images"}),
     ("storagectl volume convert images b", {"b.raw"}),
+    ("storagectl volume snapshot revert images a.qcow2 ", {"monday"}),
+    ("storagectl volume snapshot create images c", {"c\\ d.raw"}),
+    ("storagectl volume wipe --algorithm n", {"nnsa"}),
     ("storagectl pool define --type lo", {"logical"}),
     ("storagectl job cancel ", {"12"}),
 ])
@@ -213,15 +221,15 @@ def test_zsh_knows_every_command_and_option(storagectl_binary):
     text = read(ZSH)
     if shutil.which("zsh"):
         run("zsh", "-n", ZSH)
-    functions = dict(re.findall(r"^_storagectl_(pool|volume|job)\(\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL))
+    functions = dict(re.findall(r"^_storagectl_(pool|volume|snapshot|job)\(\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL))
     for command in commands(storagectl_binary):
-        body = functions[command[0]] if len(command) > 1 else text
+        body = functions[command[0].split()[-1]] if len(command) > 1 else text
         assert f"'{command[-1]}:" in body, command
         for option in options(storagectl_binary, *command):
             assert re.search(rf"['\"}},]\*?(\([^)]*\))?{option}[\[}}]", text), (command, option)
 
 
 def test_every_help_is_narrow(storagectl_binary):
-    for command in [[], ["pool"], ["volume"], ["job"], *commands(storagectl_binary)]:
+    for command in [[], *([group] for group in GROUPS), *commands(storagectl_binary)]:
         for line in help_of(storagectl_binary, *command).splitlines():
             assert len(line) <= 100, line

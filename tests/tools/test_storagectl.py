@@ -290,6 +290,43 @@ def test_clone_and_convert(tool, pool, folder, tmp_path):
     tool.fails(2, "volume", "clone", pool, "v.raw", "new", "--reflink", "perhaps")
 
 
+def test_wipe(tool, pool, folder):
+    random_file(f"{folder}/v", 1 << 20)
+    tool.ok("pool", "refresh", pool)
+    assert tool.ok("volume", "wipe", pool, "v") == "Volume v wiped.\n"
+    with open(f"{folder}/v", "rb") as f:
+        assert f.read() == bytes(1 << 20)
+    tool.ok("volume", "wipe", f"{folder}/v", "--algorithm", "random")
+    with open(f"{folder}/v", "rb") as f:
+        assert f.read() != bytes(1 << 20)
+    tool.fails(2, "volume", "wipe", pool, "v", "--algorithm", "soap")
+    tool.fails(3, "volume", "wipe", pool, "none")
+
+
+def test_snapshots(tool, pool, folder):
+    tool.ok("volume", "create", pool, "v.qcow2", "8M", "--format", "qcow2")
+    snapshot = lambda verb, *args: tool.ok("volume", "snapshot", verb, pool, "v.qcow2", *args)  # noqa: E731
+    assert snapshot("create", "clean") == "Snapshot clean of volume v.qcow2 created.\n"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 64k", f"{folder}/v.qcow2"], check=True, timeout=60,
+                   stdout=subprocess.DEVNULL)
+    snapshot("create", "with space", "--quiet")
+    lines = snapshot("list").splitlines()
+    assert lines[0].split() == ["NAME", "CREATED", "SIZE"]
+    assert re.fullmatch(r"clean       20\d\d-\d\d-\d\d \d\d:\d\d:\d\d +[\d.]+ B", lines[1])
+    assert snapshot("list", "--names") == "clean\nwith space\n"
+    assert snapshot("revert", "clean") == "Snapshot clean of volume v.qcow2 restored.\n"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "read -P 0 0 64k", f"{folder}/v.qcow2"], check=True, timeout=60,
+                   stdout=subprocess.DEVNULL)
+    assert snapshot("delete", "with space") == "Snapshot with space of volume v.qcow2 deleted.\n"
+    found, = tool.json("volume", "snapshot", "list", f"{folder}/v.qcow2")
+    assert found["Name"] == "clean" and abs(found["Created"] / 1e6 - time.time()) < 600 and found["ObjectPath"] == "/"
+    tool.fails(3, "volume", "snapshot", "revert", pool, "v.qcow2", "none")
+    tool.fails(6, "volume", "snapshot", "create", pool, "v.qcow2", "clean")
+    tool.ok("volume", "create", pool, "v.raw", "1M")
+    for verb, more in (("list", []), ("create", ["s"])):
+        assert "'v.raw' cannot have snapshots" in tool.fails(9, "volume", "snapshot", verb, pool, "v.raw", *more)
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
 

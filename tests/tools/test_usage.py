@@ -63,6 +63,12 @@ import pytest
     (["volume", "download", "p", "n", "-", "--json"], "there is no place for JSON"),
     (["volume", "download", "p", "n", "f", "--no-wait"], "a file gets its name when it is whole"),
     (["vol-upload"], "what virsh calls so is 'volume upload' here"),
+    (["volume", "snapshot"], "a command is missing; see 'storagectl volume snapshot --help'"),
+    (["volume", "snapshto"], "did you mean 'volume snapshot'?"),
+    (["volume", "snapshot", "craete", "p", "v", "n"], "did you mean 'volume snapshot create'?"),
+    (["volume", "snapshot", "create", "p", "v"], "and then the name of the snapshot"),
+    (["volume", "wipe", "p"], "give a pool and the name of a volume in it"),
+    (["vol-wipe"], "what virsh calls so is 'volume wipe' here"),
     (["volume", "delete", "p"], "give a pool and the name of a volume in it"),
     (["volume", "delete", "/x/y", "z"], "'z' is no absolute path"),
     (["volume", "resize", "p", "n"], "and then the size"),
@@ -81,6 +87,8 @@ def test_help_and_version(without_service):
     for args in (["--help"], ["pool", "-h"], ["volume", "create", "--help"], ["--version"]):
         assert "storagectl" in without_service.ok(*args)
     assert "pool list" not in without_service.ok("volume", "--help")
+    assert "volume snapshot revert" in without_service.ok("volume", "--help")
+    assert "volume list" not in without_service.ok("volume", "snapshot", "--help")
 
 
 @pytest.mark.parametrize("args", [

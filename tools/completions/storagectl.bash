@@ -6,6 +6,11 @@ __storagectl_names() {
         storagectl "${bus[@]}" --no-ask-password "$@" --names 2>/dev/null
 }
 
+# Names of the snapshots of a volume.
+__storagectl_snapshots() {
+        storagectl "${bus[@]}" --no-ask-password volume snapshot list "$@" --names 2>/dev/null
+}
+
 # Completes from lines on standard input, quoting what the shell would take apart.
 __storagectl_lines() {
         local line
@@ -39,6 +44,9 @@ __storagectl_options() {
         'volume clone') echo "$common $make --to-pool --reflink --linked --compress --capacity --xml" ;;
         'volume convert') echo "$common $make --to-pool --compress --capacity" ;;
         'volume resize') echo "$common --shrink --delta --allocate --force" ;;
+        'volume wipe') echo "$common --algorithm --force" ;;
+        'volume snapshot list') echo "$common --names" ;;
+        'volume snapshot '*) echo "$common --force" ;;
         'volume upload') echo "$common --offset --length --sparse --sha256 --force" ;;
         'volume download') echo "$common --offset --length --sparse --sha256 --overwrite --force" ;;
         'monitor') echo "$common --count --timeout" ;;
@@ -54,6 +62,8 @@ __storagectl_value() {
         --format | --backing-format) COMPREPLY=($(compgen -W 'raw qcow2 qcow qed vdi vmdk vpc vhdx' -- "$cur")) ;;
         --preallocation) COMPREPLY=($(compgen -W 'off metadata falloc full' -- "$cur")) ;;
         --reflink) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")) ;;
+        --algorithm) COMPREPLY=($(compgen -W 'zero trim random nnsa dod bsi gutmann schneier pfitzner7 pfitzner33' \
+                -- "$cur")) ;;
         --to-pool) __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
         --auth-type) COMPREPLY=($(compgen -W 'chap ceph' -- "$cur")) ;;
         --raid-level) COMPREPLY=($(compgen -W 'raid0 raid1 raid4 raid5 raid6 raid10' -- "$cur")) ;;
@@ -118,6 +128,8 @@ __storagectl_operand() {
                         __storagectl_lines "$cur" < <(__storagectl_names pool list)
                 elif ((${#operands[@]} == 1)) || [[ $command == 'volume delete' ]]; then
                         __storagectl_lines "$cur" < <(__storagectl_names volume list "${operands[0]}" --prefix "$cur")
+                elif [[ $command == 'volume snapshot '* ]]; then
+                        __storagectl_lines "$cur" < <(__storagectl_snapshots "${operands[@]}")
                 elif [[ $command == 'volume upload' || $command == 'volume download' ]]; then
                         compopt -o filenames
                         COMPREPLY=($(compgen -f -- "$cur"))
@@ -148,7 +160,7 @@ _storagectl() {
                                 skip=1
                         fi
                         COMPREPLY=()
-                elif [[ ! $command || $command =~ ^(pool|volume|job)$ ]]; then
+                elif [[ ! $command || $command =~ ^(pool|volume|job|volume snapshot)$ || "$command $word" == 'volume snapshot' ]]; then
                         command=${command:+$command }$word
                 else
                         operands+=("$word")
@@ -167,7 +179,9 @@ _storagectl() {
         '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
-        volume) COMPREPLY=($(compgen -W 'list show create clone convert delete resize upload download cat tree' -- "$cur")) ;;
+        volume) COMPREPLY=($(compgen -W 'list show create clone convert delete resize wipe upload download cat tree
+                snapshot' -- "$cur")) ;;
+        'volume snapshot') COMPREPLY=($(compgen -W 'create list revert delete' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
         esac
