@@ -48,6 +48,7 @@ int backend_operations(const Backend *backend, char ***ret)
                 {"resize", backend->volume_resize != NULL},
                 {"open", backend->volume_open != NULL},
                 {"clone", backend->volume_reserve != NULL},
+                {"import", backend->volume_reserve != NULL},
                 {"upload", backend->volume_open && backend->volume_look},
                 {"download", backend->volume_open != NULL},
                 {"wipe", backend->volume_open && backend->volume_look},

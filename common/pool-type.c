@@ -175,6 +175,11 @@ const PoolTypeInfo *pool_type_info(PoolType type)
         return type >= 0 && type < _POOL_TYPE_MAX ? &pool_types[type] : NULL;
 }
 
+bool pool_type_has_files(PoolType type)
+{
+        return pool_types[type].volume_formats == file_volume_formats;
+}
+
 PoolType pool_type_from_string(const char *name)
 {
         for (PoolType t = 0; name && t < _POOL_TYPE_MAX; t++) {

@@ -60,6 +60,8 @@ typedef struct PoolTypeInfo {
 
 /* The row of a type; never NULL for a valid one. */
 const PoolTypeInfo *pool_type_info(PoolType type);
+/* Its volumes are files, with formats of images. */
+bool pool_type_has_files(PoolType type);
 /* _POOL_TYPE_INVALID if there is none of that name. */
 PoolType pool_type_from_string(const char *name);
 const char *pool_type_to_string(PoolType type);

@@ -14,11 +14,6 @@ static bool format_is(const VolumeDef *def, const char *name)
 }
 
 /* True if volumes of these pools are files, or as good as. */
-static bool has_files(PoolType type)
-{
-        return pool_type_info(type)->volume_formats == pool_type_info(POOL_DIR)->volume_formats;
-}
-
 int volume_check_format(PoolType type, const char *format, sd_bus_error *error)
 {
         const PoolTypeInfo *info = pool_type_info(type);
@@ -258,7 +253,7 @@ int volume_def_validate(VolumeDef *def, PoolType type, sd_bus_error *error)
         r = fill_format(def, type, error);
         if (r < 0)
                 return r;
-        if (def->nocow && !has_files(type))
+        if (def->nocow && !pool_type_has_files(type))
                 return def_invalid(error, "nocow is for files, and volumes in pools of type %s are none",
                                    pool_type_to_string(type));
         r = check_backing(def, type, error);

@@ -162,7 +162,7 @@ const sd_bus_vtable pool_vtable[] = {
                                 SD_BUS_RESULT("o", volume, "a{sv}", result, "o", job),
                                 pool_method_import_volume, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("OpenImport", SD_BUS_ARGS("s", name, "t", length, "a{sv}", options),
-                                SD_BUS_RESULT("o", volume, "h", pipe, "o", job), pool_method_import_volume,
+                                SD_BUS_RESULT("o", volume, "h", pipe, "o", job), pool_method_open_import,
                                 ANYONE),
         SD_BUS_METHOD_WITH_ARGS("GetVolume", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", volume),
                                 pool_method_get_volume, ANYONE),

@@ -22,10 +22,13 @@ int pool_method_create_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
 int pool_method_create_volume_xml(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_method_ensure_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_method_ensure_volume_xml(sd_bus_message *m, void *userdata, sd_bus_error *error);
-int pool_method_import_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_method_list_volumes(sd_bus_message *m, void *userdata, sd_bus_error *error);
 
 /* volume-clone.c */
 int pool_method_clone_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_method_clone_volume_xml(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
+/* pool-import.c */
+int pool_method_import_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int pool_method_open_import(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -152,22 +152,6 @@ int pool_method_ensure_volume_xml(sd_bus_message *m, void *userdata, sd_bus_erro
         return create(m, userdata, true, true, error);
 }
 
-static int refuse(sd_bus_message *m, Pool *pool, const char *action, const char *what, sd_bus_error *error)
-{
-        uid_t uid;
-        int r;
-
-        r = access_check_pool(bus_of(pool->manager), m, action, pool, false, &uid, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        return unsupported(pool, what, error);
-}
-
-int pool_method_import_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "create-volume", "import of volumes", error);
-}
-
 /* look up and list */
 
 int pool_method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)

@@ -25,7 +25,8 @@ static char *object_of(const Job *job, ReplyKind kind)
 {
         if (!job->pool)
                 return strdup("/");
-        if (kind == REPLY_VOLUME || kind == REPLY_VOLUME_CHANGES)
+        if (kind == REPLY_VOLUME || kind == REPLY_VOLUME_CHANGES || kind == REPLY_IMPORT ||
+            kind == REPLY_IMPORT_PIPE)
                 return path_of_volume(job->pool, job->volume_name);
         return path_of_pool(job->pool);
 }
@@ -92,6 +93,10 @@ static int append_reply(sd_bus_message *reply, const Job *job, ReplyKind kind, c
         r = sd_bus_message_append(reply, "o", object);
         if (r >= 0 && (kind == REPLY_POOL_CHANGES || kind == REPLY_VOLUME_CHANGES))
                 r = sd_bus_message_append_strv(reply, job->changes);
+        if (r >= 0 && kind == REPLY_IMPORT)
+                r = append_transfer(reply, job);
+        if (r >= 0 && kind == REPLY_IMPORT_PIPE)
+                r = sd_bus_message_append(reply, "h", job->result_fd);
         return r < 0 ? r : sd_bus_message_append(reply, "o", job_path);
 }
 

@@ -15,6 +15,8 @@ typedef enum ReplyKind {
         REPLY_DESCRIPTOR,     /* (h): always at the end */
         REPLY_SOURCES,        /* (aa{sv} sources, o job), or as XML (s xml, o job) */
         REPLY_TRANSFER,       /* (a{sv} result, o job) */
+        REPLY_IMPORT,         /* (o volume, a{sv} result, o job) */
+        REPLY_IMPORT_PIPE,    /* (o volume, h pipe, o job): as below */
         REPLY_PIPE,           /* (h pipe, o job): at once, and the job always has its path */
 } ReplyKind;
 

@@ -10,35 +10,66 @@
  * likes. */
 #define PIPE_SIZE (256 * 1024)
 
-static bool may_grow(const Volume *v)
+int transfer_take_descriptors(Job *job, const VolumeTransfer *t, bool in)
 {
-        return v->row.type == VOLUME_FILE && !streq(v->row.format, "raw");
+        int fds[2];
+
+        if (t->fd >= 0) {
+                job->peer_fd = fcntl(t->fd, F_DUPFD_CLOEXEC, 3);
+                return job->peer_fd < 0 ? -errno : 0;
+        }
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        (void) fcntl(fds[0], F_SETPIPE_SZ, PIPE_SIZE);
+        job->peer_fd = fds[in ? 0 : 1];
+        job->result_fd = fds[in ? 1 : 0];
+        return 0;
 }
 
-/* Whether bytes up to end are all that there is: then it is "to the end", whatever that is by then. */
-static uint64_t range_end(const Volume *v, uint64_t offset, uint64_t length)
+static int fill_measure(Job *job, sd_bus_message *m)
 {
-        uint64_t size = v->row.type == VOLUME_FILE ? v->row.physical : v->row.capacity;
-
-        return length >= size || offset >= size - length ? UINT64_MAX : offset + length;
+        return sd_bus_message_append(m, "sh", job->volume_name, data_job_fd(job, 0));
 }
 
-static int fill_transfer(Job *job, sd_bus_message *m, void *argument)
+static int measure_answered(Job *job, sd_bus_message *reply)
 {
-        const VolumeTransfer *t = argument;
-        const Volume *v = volume_find(job->pool, job->volume_name);
+        uint64_t length;
+        int r = sd_bus_message_read(reply, "t", &length);
+
+        if (r >= 0)
+                job_set_progress(job, 0, length);
+        return r;
+}
+
+void transfer_measure(Job *job, void (*next)(Job *job, const sd_bus_error *error))
+{
+        const DataStep step = {
+                .verb = "Measure",
+                .kind = DATA_READS,
+                .fill = fill_measure,
+                .answered = measure_answered,
+        };
+
+        job->next = next;
+        data_job_run(job, &step, &job->peer_fd, 1);
+}
+
+int transfer_append(Job *job, sd_bus_message *m, const VolumeTransfer *t, bool grow, bool fresh,
+                    const char *format)
+{
         int r;
 
-        r = sd_bus_message_append(m, "ha{sv}", job->peer_fd, 5, "offset", "t", t->offset, "length", "t",
+        r = sd_bus_message_append(m, "ha{sv}", job->peer_fd, 7, "offset", "t", t->offset, "length", "t",
                                   t->length, "sparse", "b", (int) t->sparse, "sha256", "b", (int) t->sha256,
-                                  "grow", "b", (int) (v && may_grow(v)));
-        /* From now on only the worker has it: where that ends the client sees it. */
+                                  "grow", "b", (int) grow, "fresh", "b", (int) fresh, "format", "s",
+                                  strempty(format));
+        /* Where the worker ends the client sees it. */
         if (r >= 0)
                 job->peer_fd = safe_close(job->peer_fd);
         return r;
 }
 
-static int transfer_answered(Job *job, sd_bus_message *reply, void *argument)
+int transfer_read_result(Job *job, sd_bus_message *reply)
 {
         const char *sha256;
         int r;
@@ -50,62 +81,55 @@ static int transfer_answered(Job *job, sd_bus_message *reply, void *argument)
         return r;
 }
 
-/* The length of what a client's descriptor leads to, if it did not say it. */
+/* in place */
 
-static int fill_measure(Job *job, sd_bus_message *m)
+static int fill_transfer(Job *job, sd_bus_message *m, void *argument)
 {
-        return sd_bus_message_append(m, "sh", job->volume_name, data_job_fd(job, 0));
+        const Volume *v = volume_find(job->pool, job->volume_name);
+        bool grow = v && v->row.type == VOLUME_FILE && !streq(v->row.format, "raw");
+
+        return transfer_append(job, m, argument, grow, false, NULL);
 }
 
-static int measure_answered(Job *job, sd_bus_message *reply)
+static int transfer_answered(Job *job, sd_bus_message *reply, void *argument)
 {
-        VolumeTransfer *t = volume_in_place_argument(job);
+        return transfer_read_result(job, reply);
+}
 
-        return sd_bus_message_read(reply, "t", &t->length);
+/* If bytes up to the end are all that there is, then it is "to the end", whatever that is by then. */
+static uint64_t range_end(const Volume *v, const VolumeTransfer *t)
+{
+        uint64_t size = v->row.type == VOLUME_FILE ? v->row.physical : v->row.capacity;
+
+        return t->length >= size || t->offset >= size - t->length ? UINT64_MAX : t->offset + t->length;
 }
 
 static void begin(Job *job)
 {
-        VolumeTransfer *t = volume_in_place_argument(job);
         const Volume *v = volume_find(job->pool, job->volume_name);
+        const VolumeTransfer *t = volume_in_place_argument(job);
 
-        volume_in_place_start(job, t->offset, v ? range_end(v, t->offset, t->length) : UINT64_MAX);
+        volume_in_place_start(job, t->offset, v ? range_end(v, t) : UINT64_MAX);
 }
 
 static void measured(Job *job, const sd_bus_error *error)
 {
+        VolumeTransfer *t = volume_in_place_argument(job);
+
+        t->length = job->bytes_total;
         if (error)
                 job_finish(job, error);
         else
                 begin(job);
 }
 
-static int take_descriptors(const VolumeTransfer *t, bool upload, int *ret_peer, int *ret_client)
-{
-        int fds[2];
-
-        if (t->fd >= 0) {
-                *ret_peer = fcntl(t->fd, F_DUPFD_CLOEXEC, 3);
-                return *ret_peer < 0 ? -errno : 0;
-        }
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return -errno;
-        (void) fcntl(fds[0], F_SETPIPE_SZ, PIPE_SIZE);
-        *ret_peer = fds[upload ? 0 : 1];
-        *ret_client = fds[upload ? 1 : 0];
-        return 0;
-}
-
 static int transfer(Volume *v, const InPlace *what, const VolumeTransfer *t, uid_t uid, Job **ret,
                     sd_bus_error *error)
 {
-        _cleanup_close_ int peer = -EBADF, client = -EBADF;
+        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
         InPlace w = *what;
         int r;
 
-        r = take_descriptors(t, w.write, &peer, &client);
-        if (r < 0)
-                return error_set_errno(error, r, "Cannot pass on a descriptor for volume '%s'", v->row.name);
         w.force = t->force;
         w.fill = fill_transfer;
         w.answered = transfer_answered;
@@ -117,17 +141,13 @@ static int transfer(Volume *v, const InPlace *what, const VolumeTransfer *t, uid
         r = volume_in_place_prepare(v, &w, NULL, uid, ret, error);
         if (r < 0)
                 return r;
-        (*ret)->peer_fd = TAKE_FD(peer);
-        (*ret)->result_fd = TAKE_FD(client);
-        if (w.write && t->length == UINT64_MAX) {
-                (*ret)->next = measured;
-                data_job_run(*ret,
-                             &(DataStep){.verb = "Measure",
-                                         .kind = DATA_READS,
-                                         .fill = fill_measure,
-                                         .answered = measure_answered},
-                             &(*ret)->peer_fd, 1);
-        } else
+        r = transfer_take_descriptors(*ret, t, w.write);
+        if (r < 0) {
+                (void) error_set_errno(&bad, r, "Cannot pass on a descriptor for volume '%s'", v->row.name);
+                job_finish(*ret, &bad);
+        } else if (w.write && t->length == UINT64_MAX)
+                transfer_measure(*ret, measured);
+        else
                 begin(*ret);
         return 0;
 }

@@ -22,3 +22,21 @@ typedef struct VolumeTransfer {
  */
 int volume_upload(Volume *v, const VolumeTransfer *t, uid_t uid, Job **ret, sd_bus_error *error);
 int volume_download(Volume *v, const VolumeTransfer *t, uid_t uid, Job **ret, sd_bus_error *error);
+/*
+ * A new volume of what can be read from the descriptor. Takes def, also on failure; its capacity does not
+ * matter, as it is the length. A format that def has is what the contents must be.
+ */
+int volume_import(Pool *pool, VolumeDef *def, const VolumeTransfer *t, uid_t uid, Job **ret,
+                  sd_bus_error *error);
+
+/* What they have in common. */
+
+/* The job's peer_fd and result_fd, out of the client's descriptor or a new pipe. 0 or negative errno. */
+int transfer_take_descriptors(Job *job, const VolumeTransfer *t, bool in);
+/* Finds out how much peer_fd has to be read: it is job->bytes_total when next is called. */
+void transfer_measure(Job *job, void (*next)(Job *job, const sd_bus_error *error));
+/* Appends peer_fd, which only the worker has from then on, and the options that are the same for all. */
+int transfer_append(Job *job, sd_bus_message *m, const VolumeTransfer *t, bool grow, bool fresh,
+                    const char *format);
+/* What the worker says went through becomes the job's. */
+int transfer_read_result(Job *job, sd_bus_message *reply);

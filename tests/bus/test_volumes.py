@@ -436,8 +436,6 @@ def test_methods_for_later(service, pool, folder):
             call()
     with refused("Unsupported"):
         volume.Rebase(volume.path)
-    with refused("Unsupported"):
-        pool.OpenImport("w", 100)
     assert os.listdir(folder) == ["v"]
 
 
