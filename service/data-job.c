@@ -278,6 +278,7 @@ static DataJob *data_job_new(Job *job)
                 return NULL;
         d->job = job;
         d->place.start = start_moving;
+        d->place.client = step->client;
         for (size_t i = 0; i < DATA_FDS_MAX; i++)
                 d->fds[i] = -EBADF;
         data_job_free(job->data_job);

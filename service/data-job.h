@@ -30,6 +30,7 @@ typedef struct DataStep {
         /* Reads the worker's answer to a success. NULL: there is nothing in it. */
         int (*answered)(Job *job, sd_bus_message *reply);
         const char *token; /* DATA_MAKES; copied */
+        bool client;       /* it waits for a client, who may take days: see data-queue.h */
         /* DATA_CHANGES: the bytes of contents that are written; UINT64_MAX: to the end; 0 to 0: the contents
          * stay as they are at every moment. */
         uint64_t start, end;

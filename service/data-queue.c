@@ -9,11 +9,16 @@ struct DataUser {
         unsigned n_moving;
 };
 
-static DataUser *get_user(Manager *m, uid_t uid)
+static DataQueue *queue_of(Manager *m, const DataPlace *place)
+{
+        return place->client ? &m->client_queue : &m->data_queue;
+}
+
+static DataUser *get_user(DataQueue *q, uid_t uid)
 {
         DataUser *user;
 
-        TAILQ_FOREACH (user, &m->data_queue.users, entry) {
+        TAILQ_FOREACH (user, &q->users, entry) {
                 if (user->uid == uid)
                         return user;
         }
@@ -22,13 +27,13 @@ static DataUser *get_user(Manager *m, uid_t uid)
                 return NULL;
         user->uid = uid;
         TAILQ_INIT(&user->waiting);
-        TAILQ_INSERT_TAIL(&m->data_queue.users, user, entry);
+        TAILQ_INSERT_TAIL(&q->users, user, entry);
         return user;
 }
 
 int data_place_wait(Manager *m, DataPlace *place, uid_t uid)
 {
-        DataUser *user = get_user(m, uid);
+        DataUser *user = get_user(queue_of(m, place), uid);
 
         if (!user)
                 return -ENOMEM;
@@ -40,6 +45,7 @@ int data_place_wait(Manager *m, DataPlace *place, uid_t uid)
 
 void data_place_leave(Manager *m, DataPlace *place)
 {
+        DataQueue *q = queue_of(m, place);
         DataUser *user = place->user;
 
         if (!user)
@@ -48,23 +54,23 @@ void data_place_leave(Manager *m, DataPlace *place)
                 TAILQ_REMOVE(&user->waiting, place, entry);
         } else {
                 user->n_moving--;
-                m->data_queue.n_moving--;
+                q->n_moving--;
         }
         place->user = NULL;
         place->waiting = false;
         if (user->n_moving > 0 || !TAILQ_EMPTY(&user->waiting))
                 return;
-        TAILQ_REMOVE(&m->data_queue.users, user, entry);
+        TAILQ_REMOVE(&q->users, user, entry);
         free(user);
 }
 
-static bool start_next(Manager *m)
+static bool start_next(DataQueue *q, unsigned max_per_user)
 {
         DataPlace *place;
         DataUser *user;
 
-        TAILQ_FOREACH (user, &m->data_queue.users, entry) {
-                if (user->n_moving < MOVING_PER_USER_MAX && !TAILQ_EMPTY(&user->waiting))
+        TAILQ_FOREACH (user, &q->users, entry) {
+                if (user->n_moving < max_per_user && !TAILQ_EMPTY(&user->waiting))
                         break;
         }
         if (!user)
@@ -73,26 +79,33 @@ static bool start_next(Manager *m)
         TAILQ_REMOVE(&user->waiting, place, entry);
         place->waiting = false;
         user->n_moving++;
-        m->data_queue.n_moving++;
-        TAILQ_REMOVE(&m->data_queue.users, user, entry);
-        TAILQ_INSERT_TAIL(&m->data_queue.users, user, entry);
+        q->n_moving++;
+        TAILQ_REMOVE(&q->users, user, entry);
+        TAILQ_INSERT_TAIL(&q->users, user, entry);
         place->start(place);
         return true;
 }
 
-void data_queue_run(Manager *m)
+static void run(DataQueue *q, unsigned max, unsigned max_per_user)
 {
-        DataQueue *q = &m->data_queue;
-
         /* One that cannot be started ends at once, and comes here again. */
         if (q->running)
                 return;
         q->running = true;
-        while (q->n_moving < MOVING_MAX && start_next(m))
+        while (q->n_moving < max && start_next(q, max_per_user))
                 ;
         q->running = false;
-        if (q->told_moving == (q->n_moving > 0))
+}
+
+void data_queue_run(Manager *m)
+{
+        bool moving;
+
+        run(&m->data_queue, MOVING_MAX, MOVING_PER_USER_MAX);
+        run(&m->client_queue, CLIENT_MOVING_MAX, CLIENT_MOVING_PER_USER_MAX);
+        moving = m->data_queue.n_moving + m->client_queue.n_moving > 0;
+        if (m->data_queue.running || m->client_queue.running || m->told_moving == moving)
                 return;
-        q->told_moving = q->n_moving > 0;
-        m->hooks->moving(m, q->told_moving);
+        m->told_moving = moving;
+        m->hooks->moving(m, moving);
 }

@@ -120,6 +120,7 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         TAILQ_INIT(&m->jobs);
         TAILQ_INIT(&m->kept);
         TAILQ_INIT(&m->data_queue.users);
+        TAILQ_INIT(&m->client_queue.users);
         TAILQ_INIT(&m->incomplete);
         TAILQ_INIT(&m->unfinished);
         RB_INIT(&m->overlays);

@@ -44,7 +44,7 @@ typedef struct AnnounceHooks {
 typedef struct DataQueue {
         TAILQ_HEAD(, DataUser) users; /* who have jobs that move data or wait for that */
         unsigned n_moving;
-        bool running, told_moving;
+        bool running;
 } DataQueue;
 
 /* What the backends of this build can do, as the store worker told at the start. */
@@ -78,7 +78,9 @@ struct Manager {
         TAILQ_HEAD(, Job) kept; /* those of them that are over, in the order of their ends */
         unsigned n_running, n_kept;
         uint64_t last_job;
-        DataQueue data_queue;
+        DataQueue data_queue;   /* those that go as fast as the storage */
+        DataQueue client_queue; /* those that wait for clients, too */
+        bool told_moving;
         TAILQ_HEAD(, Incomplete)
         incomplete; /* incomplete.c: volumes whose contents were left half written */
         unsigned n_incomplete;

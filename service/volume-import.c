@@ -55,6 +55,7 @@ static void reserved(Operation *op, Pool *pool, sd_bus_message *reply, const sd_
                 .kind = DATA_MAKES,
                 .fill = fill_upload,
                 .answered = transfer_read_result,
+                .client = true,
         };
         int fd, r;
 

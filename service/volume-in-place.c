@@ -87,6 +87,7 @@ static void start_work(Job *job, int fd)
                                         : DATA_READS,
                 .fill = fill_work,
                 .answered = work_answered,
+                .client = w->what.client,
                 .start = w->what.start,
                 .end = w->what.end,
         };

@@ -14,6 +14,7 @@ typedef struct InPlace {
         const char *
                 verb; /* of the data worker: gets (s pool xml, s volume name, h fd), and what fill appends */
         bool write;   /* else it is only read, and shared with others who read */
+        bool client;  /* it waits for a client: see DataStep */
         bool force;   /* even if somebody uses it */
         bool replace; /* what is written is another file, which takes its place in one step */
         /* Opened besides; taken, may be NULL. Their descriptors are the data job's, from number 1 on. */

@@ -48,6 +48,7 @@ void transfer_measure(Job *job, void (*next)(Job *job, const sd_bus_error *error
                 .kind = DATA_READS,
                 .fill = fill_measure,
                 .answered = measure_answered,
+                .client = true,
         };
 
         job->next = next;
@@ -130,6 +131,7 @@ static int transfer(Volume *v, const InPlace *what, const VolumeTransfer *t, uid
         InPlace w = *what;
         int r;
 
+        w.client = true;
         w.force = t->force;
         w.fill = fill_transfer;
         w.answered = transfer_answered;

@@ -394,3 +394,25 @@ def test_what_is_behind_the_length_is_left(service, pool, folder):
     os.write(write, b"abc")
     assert volume.Upload(0, {"length": 3, "offset": 4}, fds=[read])[0] == {"bytes": 3}
     assert read_file(folder + "/v")[:8] == b"0123abc\0" and not os.get_blocking(read)
+
+
+# clients that take their time
+
+
+def stalled(service, pool, count, **options):
+    """Uploads that nothing comes for."""
+    for i in range(count):
+        make_raw(service, pool, f"s{i}")
+    begun = [service.volume(pool.GetVolume(f"s{i}")).OpenUpload(100, options, want_fds=True) for i in range(count)]
+    return [job for (_, job), _fds in begun], [fds[0] for _, fds in begun]
+
+
+def test_clients_that_stall_hold_up_nobody_else(service, pool, folder):
+    jobs, pipes = stalled(service, pool, 10)
+    wait_until(lambda: sum(service.job(job).get("State") == "running" for job in jobs) == 8, what="8 of them")
+    pool.CreateVolume("full", 4 * MIB, {"preallocation": "full"})
+    for fd in pipes:
+        write_all(fd, content(100))
+    for job in jobs:
+        assert service.wait_job(job)["State"] == "succeeded"
+    assert all(read_file(f"{folder}/s{i}")[:100] == content(100) for i in range(10))
