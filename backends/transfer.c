@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+#include "backends/file-allocate.h"
 #include "backends/transfer-end.h"
 #include "backends/transfer-hash.h"
 
@@ -21,8 +22,9 @@ typedef struct Flow {
         TransferHash *hash;
         uint8_t *buffers[2]; /* one is written while the other is hashed still */
         unsigned next;
-        bool by_kernel; /* copy_file_range() may work */
-        bool writing;   /* the first byte is, or was, on its way */
+        bool by_kernel;       /* copy_file_range() may work */
+        bool writing;         /* the first byte is, or was, on its way */
+        uint64_t begin, sent; /* in to: for file_write_behind() */
 } Flow;
 
 static void flow_done(Flow *f)
@@ -40,10 +42,18 @@ static int before_write(Flow *f)
         return f->t->writing && !f->to.foreign ? f->t->writing(f->t) : 0;
 }
 
-static void advance(Flow *f, uint64_t n)
+/* After each piece: the storage is not let fall behind, and whether to go on is asked. */
+static int advance(Flow *f, uint64_t n)
 {
+        int r = 0;
+
         f->done += n;
+        if (!f->to.sequential)
+                r = file_write_behind(f->to.fd, f->begin, f->to.offset, &f->sent);
+        if (r < 0 && r != -EINTR && !f->to.foreign)
+                return end_fail(&f->to, r, true);
         f->t->ctx->progress(f->t->ctx, f->done, f->length);
+        return end_check_cancelled(&f->to);
 }
 
 static int fail_short(Flow *f)
@@ -84,9 +94,7 @@ static int copy_through_memory(Flow *f, uint64_t n)
                 uint8_t *buffer = f->buffers[f->next];
                 size_t got = 0;
 
-                r = end_check_cancelled(&f->from);
-                if (r >= 0)
-                        r = end_read(&f->from, buffer, n < BUFFER_SIZE ? (size_t) n : BUFFER_SIZE, &got);
+                r = end_read(&f->from, buffer, n < BUFFER_SIZE ? (size_t) n : BUFFER_SIZE, &got);
                 if (r >= 0 && got == 0)
                         r = fail_short(f);
                 if (r >= 0)
@@ -98,7 +106,8 @@ static int copy_through_memory(Flow *f, uint64_t n)
                 r = grains ? write_grains(f, buffer, got) : end_write(&f->to, buffer, got);
                 f->next = !f->next;
                 n -= got;
-                advance(f, got);
+                if (r >= 0)
+                        r = advance(f, got);
         }
         return r;
 }
@@ -125,9 +134,8 @@ static int copy_by_kernel(Flow *f, uint64_t *n)
                         f->from.offset += (uint64_t) done;
                         f->to.offset += (uint64_t) done;
                         *n -= (uint64_t) done;
-                        advance(f, (uint64_t) done);
                 }
-                r = end_check_cancelled(&f->from);
+                r = advance(f, done > 0 ? (uint64_t) done : 0);
         }
         return r < 0 ? r : 1;
 }
@@ -156,12 +164,11 @@ static int copy_hole(Flow *f, uint64_t n)
                         transfer_hash_add(f->hash, f->buffers[0], part);
                         left -= part;
                 }
-                r = end_check_cancelled(&f->from);
-                if (r >= 0)
-                        r = end_write_zeros(&f->to, slice);
+                r = end_write_zeros(&f->to, slice);
                 f->from.offset += slice;
                 n -= slice;
-                advance(f, slice);
+                if (r >= 0)
+                        r = advance(f, slice);
         }
         if (f->hash)
                 transfer_hash_wait(f->hash);
@@ -201,6 +208,7 @@ static int prepare(Flow *f)
                 return error_setf(t->ctx->error, STORAGE_ERROR_INVALID_ARGUMENT,
                                   "The descriptor that was given for volume '%s' is that volume itself",
                                   t->name);
+        f->begin = f->sent = f->to.offset;
         /* To a stream nothing goes but copies: what is in the page cache may change before it is read there.
          */
         f->by_kernel = !t->sparse && !t->sha256 && f->from.kind == END_FILE && f->to.kind == END_FILE &&
