@@ -193,6 +193,7 @@ int end_write(TransferEnd *end, const void *buffer, size_t n)
         const uint8_t *at = buffer;
         int r = 0;
 
+        end->ends_in_hole &= n == 0;
         while (n > 0) {
                 ssize_t written;
 
@@ -272,6 +273,7 @@ static int zero_file(TransferEnd *end, uint64_t n)
         if (end->no_holes)
                 return write_plain_zeros(end, n - inside);
         end->offset += n - inside;
+        end->ends_in_hole = true;
         return 0;
 }
 
@@ -324,21 +326,30 @@ bool end_next_is_hole(const TransferEnd *end, uint64_t n, uint64_t *ret)
         return hole;
 }
 
-int end_sync(TransferEnd *end)
+/* Never shorter than it is: somebody else may have made it longer. */
+static int set_length(const TransferEnd *end)
 {
         struct stat st;
-        int r = 0;
+
+        if (!end->ends_in_hole)
+                return 0;
+        if (fstat(end->fd, &st) < 0)
+                return end_fail(end, errno, true);
+        if ((uint64_t) st.st_size >= end->offset || ftruncate(end->fd, (off_t) end->offset) >= 0)
+                return 0;
+        return end_fail(end, errno, true);
+}
+
+int end_sync(TransferEnd *end)
+{
+        int r;
 
         if (end_is_stream(end))
                 return 0;
-        if (end->kind == END_FILE && !end->sequential) {
-                if (fstat(end->fd, &st) < 0)
-                        return end_fail(end, errno, true);
-                if ((uint64_t) st.st_size < end->offset && ftruncate(end->fd, (off_t) end->offset) < 0)
-                        return end_fail(end, errno, true);
-        }
+        r = set_length(end);
         while (r >= 0) {
-                if (fsync(end->fd) >= 0)
+                /* A client's may be of a kind that nothing can be said of. */
+                if (fsync(end->fd) >= 0 || (end->foreign && (errno == EINVAL || errno == ENOSYS)))
                         return 0;
                 r = errno == EINTR ? end_check_cancelled(end) : end_fail(end, errno, true);
         }

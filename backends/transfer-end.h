@@ -15,11 +15,12 @@ typedef struct TransferEnd {
         const char *volume; /* its name, for messages; borrowed */
         int fd;             /* borrowed */
         EndKind kind;
-        bool foreign;    /* a client's */
-        bool sequential; /* has no positions: a stream, or a file that is only appended to */
-        uint64_t offset; /* of the next byte */
-        uint64_t size;   /* of a file or device, bytes */
-        bool no_holes;   /* it has shown that it cannot have any */
+        bool foreign;      /* a client's */
+        bool sequential;   /* has no positions: a stream, or a file that is only appended to */
+        uint64_t offset;   /* of the next byte */
+        uint64_t size;     /* of a file or device, bytes */
+        bool ends_in_hole; /* what was written reaches beyond the file's end */
+        bool no_holes;     /* it has shown that it cannot have any */
         dev_t device;
         ino_t inode; /* 0 for a device */
 } TransferEnd;

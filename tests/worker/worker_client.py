@@ -195,6 +195,19 @@ class Data(Worker):
         return self.send("Fill", "(ssha{sv})", pool_xml(folder), xml, 0, options, fds=[fd])
 
 
+    def transfer(self, verb, volume, peer, **options):
+        """Begins Upload or Download between the descriptor of volume "v" and a client's."""
+        kinds = {bool: "b", int: "t", str: "s"}
+        packed = {key: GLib.Variant(kinds[type(value)], value) for key, value in options.items()}
+        return self.send(verb, "(sshha{sv})", pool_xml("/images"), "v", 0, 1, packed, fds=[volume, peer])
+
+    def upload(self, volume, peer, **options):
+        return self.finish(self.transfer("Upload", volume, peer, **options))
+
+    def download(self, volume, peer, **options):
+        return self.finish(self.transfer("Download", volume, peer, **options))
+
+
 class Pool(Worker):
     """A pool's worker on a folder."""
 
