@@ -282,6 +282,10 @@ static int zero_device(TransferEnd *end, uint64_t n)
         uint64_t before = -end->offset & PAGE_MASK;
         int r;
 
+        if (end->zero) {
+                end->offset += n;
+                return 0;
+        }
         if (before >= n || n - before <= PAGE_MASK)
                 return write_plain_zeros(end, n);
         r = write_plain_zeros(end, before);

@@ -21,6 +21,7 @@ typedef struct TransferEnd {
         uint64_t size;     /* of a file or device, bytes */
         bool ends_in_hole; /* what was written reaches beyond the file's end */
         bool no_holes;     /* it has shown that it cannot have any */
+        bool zero; /* of a device: all that is not written yet reads as zeros already; set by the caller */
         dev_t device;
         ino_t inode; /* 0 for a device */
 } TransferEnd;

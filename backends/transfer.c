@@ -87,7 +87,7 @@ static int write_grains(Flow *f, const uint8_t *data, size_t n)
 
 static int copy_through_memory(Flow *f, uint64_t n)
 {
-        bool grains = f->t->sparse && f->to.kind == END_FILE && !f->to.sequential;
+        bool grains = f->t->sparse && !f->to.sequential && (f->to.kind == END_FILE || f->to.zero);
         int r = 0;
 
         while (r >= 0 && n > 0) {
@@ -295,6 +295,7 @@ int transfer_in(const Transfer *t, TransferResult *ret)
         if (r < 0)
                 return r;
         f.to.offset = t->offset;
+        f.to.zero = t->zero;
         r = check_offset(&f, &f.to);
         if (r >= 0)
                 r = set_length(&f);

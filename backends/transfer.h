@@ -24,6 +24,7 @@ struct Transfer {
         bool sha256;      /* of all bytes that go through, those of holes too */
         bool fresh; /* into a volume that is being made: it has these bytes only, whatever it had behind them
                        is zeroed */
+        bool zero;  /* with fresh: all of it reads as zeros now */
         bool grow;  /* into a volume whose file may become longer */
         /* Into a volume that is there: called once, before the first byte is written. NULL: nobody wants to
          * know. */

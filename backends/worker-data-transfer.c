@@ -52,11 +52,11 @@ static int verify_format(const Transfer *t, const char *format)
 
 static int read_transfer(sd_bus_message *m, DataCall *call, Transfer *t, const char **format)
 {
-        int r, sparse = false, sha256 = false, grow = false, fresh = false;
+        int r, sparse = false, sha256 = false, grow = false, fresh = false, zero = false;
         const WorkerOption options[] = {
                 {"offset", "t", &t->offset}, {"length", "t", &t->length}, {"sparse", "b", &sparse},
                 {"format", "s", format},     {"sha256", "b", &sha256},    {"grow", "b", &grow},
-                {"fresh", "b", &fresh},
+                {"fresh", "b", &fresh},      {"zero", "b", &zero},
         };
 
         r = sd_bus_message_read(m, "h", &t->peer);
@@ -69,6 +69,7 @@ static int read_transfer(sd_bus_message *m, DataCall *call, Transfer *t, const c
         t->sha256 = sha256;
         t->grow = grow;
         t->fresh = fresh;
+        t->zero = zero;
         return r;
 }
 

@@ -69,8 +69,8 @@
  *   Upload(s pool xml, s volume, h fd, h source, a{sv}) → t bytes, s sha256
  *                                      into the volume from the descriptor of a client. Options: "offset" "length" t (a
  *                                      stream needs a length), "sparse" "sha256" b, "grow" b: the file may become longer,
- *                                      "fresh" b: the volume is new, and has these bytes only, and
- *                                      "format" s: they must be of that. Reply: they are fsynced;
+ *                                      "fresh" b: the volume is new, and has these bytes only, "zero" b: and reads as zeros now,
+ *                                      "format" s: and they must be of that. Reply: they are fsynced;
  *                                      sha256 is hex, "" if it was not asked for
  *   Download(s pool xml, s volume, h fd, h destination, a{sv}) → t bytes, s sha256
  *                                      the other way. Options: "offset" "length" t, "sparse" "sha256" b

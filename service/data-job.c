@@ -278,7 +278,6 @@ static DataJob *data_job_new(Job *job)
                 return NULL;
         d->job = job;
         d->place.start = start_moving;
-        d->place.client = step->client;
         for (size_t i = 0; i < DATA_FDS_MAX; i++)
                 d->fds[i] = -EBADF;
         data_job_free(job->data_job);
@@ -297,6 +296,7 @@ void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds)
                 return;
         }
         job->cancel = cancel_moving;
+        d->place.client = step->client;
         r = take_arguments(d, step, fds, n_fds);
         if (job->cancel_asked)
                 (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");

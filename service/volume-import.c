@@ -10,6 +10,7 @@ typedef struct Work {
         VolumeDef *def;
         char *format; /* that the contents must have; NULL: any */
         char *xml;
+        bool zero; /* what is reserved reads as zeros */
 } Work;
 
 static void work_free(void *p)
@@ -31,7 +32,10 @@ static int fill_upload(Job *job, sd_bus_message *m)
         r = pool_def_format_xml(job->pool->def, NULL, &pool_xml);
         if (r >= 0)
                 r = sd_bus_message_append(m, "ssh", pool_xml, job->volume_name, data_job_fd(job, 0));
-        return r < 0 ? r : transfer_append(job, m, &w->transfer, false, true, w->format);
+        if (r < 0)
+                return r;
+        return transfer_append(job, m, &w->transfer,
+                               &(TransferTarget){.fresh = true, .zero = w->zero, .format = w->format});
 }
 
 static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
@@ -47,42 +51,20 @@ static void uploaded(Job *job, const sd_bus_error *error)
         data_job_publish(job, error, publish_done);
 }
 
-static void reserved(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+static void reserved(Job *job, int fd, bool zero)
 {
-        _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
-        DataStep step = {
+        const DataStep step = {
                 .verb = "Upload",
                 .kind = DATA_MAKES,
+                .client = true,
                 .fill = fill_upload,
                 .answered = transfer_read_result,
-                .client = true,
         };
-        int fd, r;
+        Work *w = job->data;
 
-        if (error) {
-                job_finish(op->job, error);
-                return;
-        }
-        r = sd_bus_message_read(reply, "s", &step.token);
-        if (r >= 0)
-                r = sd_bus_message_enter_container(reply, 'a', "h");
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "h", &fd);
-        if (r <= 0) {
-                (void) error_set_errno(&bad, r < 0 ? r : -EBADMSG,
-                                       "Cannot read what the worker of pool '%s' answered", pool->def->name);
-                job_finish(op->job, &bad);
-                return;
-        }
-        op->job->next = uploaded;
-        data_job_run(op->job, &step, &fd, 1);
-}
-
-static int fill_reserve(Operation *op, sd_bus_message *m)
-{
-        Work *w = op->job->data;
-
-        return sd_bus_message_append(m, "sa{sv}", w->xml, 1, "reserve", "b", 1);
+        w->zero = zero;
+        job->next = uploaded;
+        data_job_run(job, &step, &fd, 1);
 }
 
 /* How large it will be is known now. */
@@ -98,7 +80,7 @@ static void begin(Job *job)
         if (r >= 0)
                 r = volume_def_format_xml(w->def, &w->xml);
         if (r >= 0) {
-                (void) volume_job_submit(job, job->pool, "CreateVolume", fill_reserve, reserved);
+                data_job_reserve(job, w->xml, reserved);
                 return;
         }
         if (!sd_bus_error_is_set(&error))

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "service/data-job.h"
+#include "service/volume-graph.h"
 #include "service/volume-in-place.h"
 
 /* A client's writes need not wait for every read; what it has written may sit in memory for as long as it
@@ -55,15 +56,14 @@ void transfer_measure(Job *job, void (*next)(Job *job, const sd_bus_error *error
         data_job_run(job, &step, &job->peer_fd, 1);
 }
 
-int transfer_append(Job *job, sd_bus_message *m, const VolumeTransfer *t, bool grow, bool fresh,
-                    const char *format)
+int transfer_append(Job *job, sd_bus_message *m, const VolumeTransfer *t, const TransferTarget *target)
 {
         int r;
 
-        r = sd_bus_message_append(m, "ha{sv}", job->peer_fd, 7, "offset", "t", t->offset, "length", "t",
+        r = sd_bus_message_append(m, "ha{sv}", job->peer_fd, 8, "offset", "t", t->offset, "length", "t",
                                   t->length, "sparse", "b", (int) t->sparse, "sha256", "b", (int) t->sha256,
-                                  "grow", "b", (int) grow, "fresh", "b", (int) fresh, "format", "s",
-                                  strempty(format));
+                                  "grow", "b", (int) target->grow, "fresh", "b", (int) target->fresh, "zero",
+                                  "b", (int) target->zero, "format", "s", strempty(target->format));
         /* Where the worker ends the client sees it. */
         if (r >= 0)
                 job->peer_fd = safe_close(job->peer_fd);
@@ -87,9 +87,11 @@ int transfer_read_result(Job *job, sd_bus_message *reply)
 static int fill_transfer(Job *job, sd_bus_message *m, void *argument)
 {
         const Volume *v = volume_find(job->pool, job->volume_name);
-        bool grow = v && v->row.type == VOLUME_FILE && !streq(v->row.format, "raw");
+        const TransferTarget target = {
+                .grow = v && v->row.type == VOLUME_FILE && !streq(v->row.format, "raw"),
+        };
 
-        return transfer_append(job, m, argument, grow, false, NULL);
+        return transfer_append(job, m, argument, &target);
 }
 
 static int transfer_answered(Job *job, sd_bus_message *reply, void *argument)
@@ -159,7 +161,9 @@ int volume_upload(Volume *v, const VolumeTransfer *t, uid_t uid, Job **ret, sd_b
         const InPlace what = {
                 .operation = "upload-volume", .said = "changed", .verb = "Upload", .write = true};
 
-        return transfer(v, &what, t, uid, ret, error);
+        int r = t->force ? 0 : volume_require_no_dependents(v, NULL, "overwritten, unless by force", error);
+
+        return r < 0 ? r : transfer(v, &what, t, uid, ret, error);
 }
 
 int volume_download(Volume *v, const VolumeTransfer *t, uid_t uid, Job **ret, sd_bus_error *error)

@@ -16,6 +16,12 @@ typedef struct VolumeTransfer {
         bool sparse, sha256, force;
 } VolumeTransfer;
 
+/* What the worker has to know of the volume that it writes to. */
+typedef struct TransferTarget {
+        bool grow, fresh, zero;
+        const char *format;
+} TransferTarget;
+
 /*
  * Each checks what it can from memory, makes a job and returns; *ret is a reference for the caller. On an
  * error nothing has happened.
@@ -35,8 +41,7 @@ int volume_import(Pool *pool, VolumeDef *def, const VolumeTransfer *t, uid_t uid
 int transfer_take_descriptors(Job *job, const VolumeTransfer *t, bool in);
 /* Finds out how much peer_fd has to be read: it is job->bytes_total when next is called. */
 void transfer_measure(Job *job, void (*next)(Job *job, const sd_bus_error *error));
-/* Appends peer_fd, which only the worker has from then on, and the options that are the same for all. */
-int transfer_append(Job *job, sd_bus_message *m, const VolumeTransfer *t, bool grow, bool fresh,
-                    const char *format);
+/* Appends peer_fd, which only the worker has from then on, and the options: see worker-protocol.h. */
+int transfer_append(Job *job, sd_bus_message *m, const VolumeTransfer *t, const TransferTarget *target);
 /* What the worker says went through becomes the job's. */
 int transfer_read_result(Job *job, sd_bus_message *reply);

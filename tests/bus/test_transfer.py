@@ -416,3 +416,13 @@ def test_clients_that_stall_hold_up_nobody_else(service, pool, folder):
     for job in jobs:
         assert service.wait_job(job)["State"] == "succeeded"
     assert all(read_file(f"{folder}/s{i}")[:100] == content(100) for i in range(10))
+
+
+def test_upload_below_overlays(service, pool, folder):
+    """What others are built on is not written over, unless by force."""
+    base = make_raw(service, pool, "base")
+    service.make_volume(pool, "top", MIB, format="qcow2", **{"backing-path": "base", "backing-format": "raw"})
+    with Source("memfd", b"new", None) as source:
+        with refused("HasDependents"):
+            base.Upload(0, {}, fds=[source.fd])
+        assert base.Upload(0, {"force": True}, fds=[source.fd])[0] == {"bytes": 3}
