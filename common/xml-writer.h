@@ -9,7 +9,8 @@
 
 #include "common/util.h"
 
-#define XML_WRITER_DEPTH 16
+/* A chain of backing stores is as deep as it has images. */
+#define XML_WRITER_DEPTH 272
 
 typedef struct XmlWriter {
         FILE *file;

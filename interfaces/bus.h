@@ -70,6 +70,8 @@ static inline Bus *bus_of(const Manager *m)
  * handler returns 1 and is called again; negative: waited long enough (Inaccessible).
  */
 int hold_until_scanned(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error);
+/* The same for every pool that is being looked at after a restart. */
+int hold_until_all_scanned(Bus *b, sd_bus_message *m, sd_bus_error *error);
 /* The same for calls that need not know the contents: they go on if the pool could not be looked at. */
 int hold_while_adopting(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error);
 /* For every message before anything else: what was held for it is forgotten once it is handled. */

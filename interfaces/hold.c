@@ -135,6 +135,19 @@ int hold_until_scanned(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *erro
         return not_known(pool, error);
 }
 
+int hold_until_all_scanned(Bus *b, sd_bus_message *m, sd_bus_error *error)
+{
+        Pool *pool;
+        int r;
+
+        TAILQ_FOREACH (pool, &b->manager->pools, entry) {
+                r = hold_until_scanned(b, pool, m, error);
+                if (r <= 0)
+                        return r;
+        }
+        return 1;
+}
+
 void hold_release(Bus *b, Pool *pool)
 {
         Held *h, *next;

@@ -261,20 +261,6 @@ static int method_get_by_target(sd_bus_message *m, void *userdata, sd_bus_error 
         return r < 0 ? r : reply_pool(m, manager_find_by_target(userdata, path), "target path", path, error);
 }
 
-/* Waits for every pool that is being looked at after a restart. */
-static int hold_until_all_scanned(Manager *manager, sd_bus_message *m, sd_bus_error *error)
-{
-        Pool *pool;
-        int r;
-
-        TAILQ_FOREACH (pool, &manager->pools, entry) {
-                r = hold_until_scanned(bus_of(manager), pool, m, error);
-                if (r <= 0)
-                        return r;
-        }
-        return 1;
-}
-
 static int method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         _cleanup_free_ char *path = NULL, *object = NULL;
@@ -289,7 +275,7 @@ static int method_get_volume(sd_bus_message *m, void *userdata, sd_bus_error *er
         if (!v)
                 v = volume_find_by_device(manager, path);
         if (!v) {
-                r = hold_until_all_scanned(manager, m, error);
+                r = hold_until_all_scanned(bus_of(manager), m, error);
                 if (r <= 0)
                         return r < 0 ? r : 1;
                 return error_setf(error, STORAGE_ERROR_NOT_FOUND,
@@ -317,7 +303,7 @@ static int method_get_by_key(sd_bus_message *m, void *userdata, sd_bus_error *er
 
         r = sd_bus_message_read(m, "s", &key);
         if (r >= 0)
-                r = hold_until_all_scanned(manager, m, error);
+                r = hold_until_all_scanned(bus_of(manager), m, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = sd_bus_message_new_method_return(m, &reply);

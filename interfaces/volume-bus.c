@@ -238,11 +238,6 @@ static int method_list_users(sd_bus_message *m, void *userdata, sd_bus_error *er
         return refuse(m, userdata, "list-users", "listing who uses a volume", error);
 }
 
-static int method_for_guest(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return unsupported(((Volume *) userdata)->pool, "descriptions for guests", error);
-}
-
 #define ANYONE SD_BUS_VTABLE_UNPRIVILEGED
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
@@ -297,8 +292,8 @@ const sd_bus_vtable volume_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("GetXML", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", xml),
                                 method_get_xml, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("GetDiskXML", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", xml),
-                                method_for_guest, ANYONE),
+                                volume_method_get_disk_xml, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("GetBlockdev", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", json),
-                                method_for_guest, ANYONE),
+                                volume_method_get_blockdev, ANYONE),
         SD_BUS_VTABLE_END,
 };

@@ -18,3 +18,6 @@ int volume_method_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int volume_method_flatten(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int volume_method_commit(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int volume_method_rebase(sd_bus_message *m, void *userdata, sd_bus_error *error);
+/* volume-guest.c: for a guest's configuration */
+int volume_method_get_disk_xml(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int volume_method_get_blockdev(sd_bus_message *m, void *userdata, sd_bus_error *error);

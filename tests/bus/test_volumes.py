@@ -458,7 +458,7 @@ def test_wrongly_typed_option(service, pool, folder):
     assert os.listdir(folder) == []
 
 
-@pytest.mark.parametrize("method", ["GetDiskXML", "GetBlockdev", "ListUsers"])
+@pytest.mark.parametrize("method", ["ListUsers"])
 def test_what_no_backend_has_says_so(service, pool, method):
     volume = service.make_volume(pool, "v")
     with refused("Unsupported"):
