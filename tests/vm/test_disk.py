@@ -5,6 +5,7 @@
 """Pools on partitioned disks: what the service makes and shows, parted, sfdisk and the kernel read the same."""
 
 import contextlib
+import json
 import os
 import subprocess
 import time
@@ -18,6 +19,7 @@ from partitions import SECTOR, extents, kernel, parted
 
 TABLES = ("dos", "dvh", "gpt", "mac", "bsd", "pc98", "sun")
 CYLINDER = 255 * 2 * SECTOR  # what sun and pc98 partitions are made of, as libparted has it
+SFDISK_READS = ("dos", "gpt", "sun", "dvh")
 FORMATS = ("none", "linux", "fat16", "fat32", "linux-swap", "linux-lvm", "linux-raid")
 HAVE = {  # the formats that a table has types for
     "dos": FORMATS, "gpt": FORMATS, "mac": FORMATS,
@@ -32,14 +34,21 @@ def run(*argv, check=True):
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=check).stdout
 
 
+def sfdisk_rows(disk):
+    """{number: partition} as sfdisk reads them; none if it does not know such a table."""
+    found = run("sfdisk", "--json", disk, check=False)
+    rows = json.loads(found)["partitiontable"].get("partitions", []) if found.strip() else []
+    return {int(row["node"][len(disk):]): row for row in rows}
+
+
+def sfdisk(disk):
+    """{number: (start, end)}"""
+    return {n: (row["start"] * SECTOR, (row["start"] + row["size"]) * SECTOR) for n, row in sfdisk_rows(disk).items()}
+
+
 def sfdisk_types(disk):
     """{number: type}"""
-    found = {}
-    for line in run("sfdisk", "--dump", disk).splitlines():
-        if line.startswith(disk):
-            node, _, rest = line.partition(" : ")
-            found[int(node[len(disk):])] = rest.split("type=")[1].split(",")[0].strip()
-    return found
+    return {n: row["type"] for n, row in sfdisk_rows(disk).items()}
 
 
 def define(service, disk, table="gpt", name="d", target="/dev", **options):
@@ -73,11 +82,12 @@ def check_same(service, pool, disk, numbers):
     """The service, parted and the kernel agree on exactly these partitions."""
     shown = extents(service, pool)
     assert set(shown) == {name_of(disk, n) for n in numbers}
-    by_parted, by_kernel = parted(disk)[1], kernel(disk)
+    (label, by_parted), by_kernel, by_sfdisk = parted(disk), kernel(disk), sfdisk(disk)
     for number in numbers:
         assert by_parted[number] == shown[name_of(disk, number)], number
+        assert label not in SFDISK_READS or by_sfdisk[number] == shown[name_of(disk, number)], number
         assert by_kernel[number][0] == shown[name_of(disk, number)][0], number
-        if not (parted(disk)[0] == "dos" and by_kernel[number][1] - by_kernel[number][0] == 1024):
+        if not (label == "dos" and by_kernel[number][1] - by_kernel[number][0] == 1024):
             assert by_kernel[number] == shown[name_of(disk, number)], number
         assert Path("/dev", name_of(disk, number)).is_block_device()
 
@@ -480,6 +490,24 @@ def test_a_disk_is_pulled_during_a_create(service, monitor):
     check_same(service, pool, disk, (1, 2))
     pool.Stop()
     monitor.unplug_disk("slow")
+
+
+def test_aligned_to_what_the_disk_likes(service):
+    """A disk that says that it likes 4 MiB at a time."""
+    run("modprobe", "scsi_debug", "dev_size_mb=64", "opt_blks=8192", "opt_xferlen_exp=0")
+    run("udevadm", "settle")
+    try:
+        disk = f"/dev/{next(Path('/sys/bus/pseudo/drivers/scsi_debug').glob('adapter*/host*/target*/*/block/*')).name}"
+        assert Path("/sys/class/block", Path(disk).name, "queue/optimal_io_size").read_text().strip() == str(4 * MIB)
+        pool = built(service, disk)
+        for number in (1, 2):
+            create(service, pool, name_of(disk, number), 5 * MIB)
+        assert extents(service, pool) == {name_of(disk, 1): (4 * MIB, 9 * MIB), name_of(disk, 2): (12 * MIB, 17 * MIB)}
+        pool.Stop()
+        pool.Undefine()
+        run("udevadm", "settle")
+    finally:
+        run("rmmod", "scsi_debug")
 
 
 def test_many(service, disks):

@@ -189,6 +189,18 @@ def test_a_disk_in_use_is_never_overwritten(disks, define, command, tmp_path):
     assert on_disk(disks[0]) == "ext4"
 
 
+def test_delete_leaves_what_is_mounted(disks, define, command, tmp_path):
+    pool = define(disks[0], "ext4", {"build": True})
+    command("mount", disks[0], str(tmp_path))
+    try:
+        with refused("InUse") as refusal:
+            pool.Delete()
+        assert str(tmp_path) in refusal.text
+    finally:
+        command("umount", str(tmp_path))
+    assert on_disk(disks[0]) == "ext4"
+
+
 def test_define_that_fails_leaves_nothing(service, disks, define, target):
     with refused("Failed", "InvalidArgument"):
         define(disks[0], "ext4", {"build": True, "start": True}, **{"mount-options": ["no-such-option"]})

@@ -91,3 +91,21 @@ def test_a_medium_is_changed(service, pool, monitor, tmp_path):
     monitor.execute("blockdev-close-tray", id="cd")
     wait(lambda: drive.get("Capacity") == size)
     assert drive.get("Problem") == ""
+    monitor.execute("blockdev-open-tray", id="cd", force=True)
+    wait(lambda: drive.get("Capacity") == 0 and "medium" in drive.get("Problem"))
+
+
+def test_luns_by_stable_names(service, pool, command):
+    """Two LUNs of one target, with names that are theirs and not the order's."""
+    before = names(service, pool)
+    command("modprobe", "scsi_debug", "dev_size_mb=8", "num_tgts=1", "max_luns=2", "vpd_use_hostno=0")
+    try:
+        wait(lambda: len({os.path.realpath(f"{BY_ID}/{n}") for n in names(service, pool) - before}) == 2)
+        for name in names(service, pool) - before:
+            lun = volume(service, pool, name)
+            assert lun.get("Path") == f"{BY_ID}/{name}" and name.startswith(("scsi-", "wwn-"))
+            assert (lun.get("Type"), lun.get("Format"), lun.get("Capacity")) == ("block", "raw", 8 << 20)
+        command("udevadm", "settle")
+    finally:
+        command("rmmod", "scsi_debug")
+    wait(lambda: names(service, pool) == before)
