@@ -136,16 +136,29 @@ static int create(BackendContext *ctx, const RaidArray *array)
         return r;
 }
 
+/* What a build that was cut short has left udev may have put together meanwhile. */
+static int give_way(BackendContext *ctx, const BuildOptions *options, const RaidArray *array)
+{
+        if (!array->name || (!array->state.running && array->state.n_disks == 0))
+                return 0;
+        if (!raid_array_is_ours(array))
+                return refuse_build(ctx, STORAGE_ERROR_EXISTS, array->path,
+                                    "is another array's name already: choose another");
+        if (!options->overwrite)
+                return refuse_build(
+                        ctx, STORAGE_ERROR_EXISTS, array->path,
+                        "runs already: start the pool to use it, or build it with 'overwrite' to "
+                        "destroy it");
+        return stop_strays(ctx, array);
+}
+
 static int build(BackendContext *ctx, const BuildOptions *options, RaidArray *array)
 {
         int r;
 
-        if (array->name && (array->state.running || array->state.n_disks > 0))
-                return refuse_build(ctx, STORAGE_ERROR_EXISTS, array->path,
-                                    raid_array_is_ours(array)
-                                            ? "runs already: start the pool to use it, or stop it first"
-                                            : "is another array's name already: choose another");
-        r = check_members(ctx, array, options->overwrite);
+        r = give_way(ctx, options, array);
+        if (r >= 0)
+                r = check_members(ctx, array, options->overwrite);
         for (size_t i = 0; r >= 0 && options->overwrite && i < array->n_members; i++)
                 r = block_device_wipe(ctx, &array->members[i].dev);
         if (r < 0)

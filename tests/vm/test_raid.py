@@ -275,6 +275,21 @@ def test_udev_was_first(service, disks, command, settle):
     assert os.path.exists("/dev/md/fast"), "the name is stored in the array, for any host"
     slow(pool.Start)
     assert raid.get("Degraded") == 0
+    slow(pool.Stop)
+    # And it is in the way of being built anew only as what it is: contents, and maybe in use.
+    command("udevadm", "trigger", "--action=add", *disks[:2])
+    settle()
+    before = superblock(disks[0])
+    with refused("Exists") as error:
+        slow(pool.Build)
+    assert "overwrite" in error.text
+    command("mount", "/dev/md/fast", "/mnt")
+    with refused("InUse") as error:
+        pool.Build({"overwrite": True, "wait": WAIT}, timeout=LONG)
+    assert "/mnt" in error.text and superblock(disks[0]) == before
+    command("umount", "/mnt")
+    pool.Build({"overwrite": True, "wait": WAIT}, timeout=LONG)
+    assert superblock(disks[0]) == superblock(disks[1]) != before
 
 
 def test_members_of_others(service, disks, command, settle):
