@@ -5,85 +5,69 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <libmount/libmount.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "backends/block-device.h"
+#include "backends/in-use.h"
 
-/* The words found so far are one sentence: "mounted on /a, swap space". */
-static int add_words(char **words, const char *format, ...) _printf_(2, 3);
-static int add_words(char **words, const char *format, ...)
+/* Where what is found is put, and which partition it is found of (NULL: the device itself). */
+typedef struct Use {
+        struct libmnt_table *mounts;
+        UserList *users;
+        const char *part;
+} Use;
+
+static int add(const Use *use, UserHow how, const char *name)
 {
-        _cleanup_free_ char *more = NULL;
-        char *all;
-        va_list ap;
-        int n;
-
-        va_start(ap, format);
-        n = vasprintf(&more, format, ap);
-        va_end(ap);
-        if (n < 0)
-                return -ENOMEM;
-        if (!*words) {
-                *words = TAKE_PTR(more);
-                return 0;
-        }
-        if (asprintf(&all, "%s, %s", *words, more) < 0)
-                return -ENOMEM;
-        free(*words);
-        *words = all;
-        return 0;
+        return user_list_add(
+                use->users,
+                &(User){.how = how, .name = (char *) name, .write = true, .part = (char *) use->part});
 }
 
-static int add_valid(char **words, const char *before, const char *text)
-{
-        _cleanup_free_ char *valid = NULL;
-        int r = utf8_make_valid(text, strlen(text), &valid);
-
-        return r < 0 ? r : add_words(words, "%s%s", before, valid);
-}
-
-static int add_mounts(struct libmnt_table *table, dev_t devnum, const char *node, char **words)
+static int add_mounts(const Use *use, dev_t devnum, const char *node)
 {
         struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
         struct libmnt_fs *fs;
         int r = iter ? 0 : -ENOMEM;
 
-        while (r >= 0 && mnt_table_next_fs(table, iter, &fs) == 0) {
+        while (r >= 0 && mnt_table_next_fs(use->mounts, iter, &fs) == 0) {
                 /* btrfs has device numbers of its own: its source names the device. */
                 if (mnt_fs_get_devno(fs) == devnum || streq_ptr(mnt_fs_get_srcpath(fs), node))
-                        r = add_valid(words, "mounted on ", strempty(mnt_fs_get_target(fs)));
+                        r = add(use, USER_MOUNT, strempty(mnt_fs_get_target(fs)));
         }
         mnt_free_iter(iter);
         return r;
 }
 
-static int add_swap(const char *node, char **words)
+static int add_swap(const Use *use, const char *node)
 {
         struct libmnt_table *table = mnt_new_table();
         int r = table ? 0 : -ENOMEM;
 
         if (r >= 0 && mnt_table_parse_swaps(table, NULL) == 0 &&
             mnt_table_find_srcpath(table, node, MNT_ITER_FORWARD))
-                r = add_words(words, "used as swap space");
+                r = add(use, USER_SWAP, node);
         mnt_unref_table(table);
         return r;
 }
 
-/* The name that people know a device-mapper device by. */
-static int add_holder(const char *name, char **words)
+/* By the name that people know a device-mapper device by. */
+static int add_holder(const Use *use, const char *name)
 {
-        _cleanup_free_ char *path = NULL;
+        _cleanup_free_ char *path = NULL, *node = NULL;
         _cleanup_fclose_ FILE *f = NULL;
         char dm[256] = "";
+        UserHow how = startswith(name, "md") ? USER_MD : USER_HOLDER;
 
         if (asprintf(&path, "/sys/class/block/%s/dm/name", name) < 0)
                 return -ENOMEM;
         f = fopen(path, "re");
         if (f && fscanf(f, "%255s", dm) == 1)
-                return add_words(words, "part of /dev/mapper/%s", dm);
-        return add_words(words, "part of %s", name);
+                how = USER_DEVICE_MAPPER;
+        if (asprintf(&node, "/dev/%s%s", dm[0] ? "mapper/" : "", dm[0] ? dm : name) < 0)
+                return -ENOMEM;
+        return add(use, how, node);
 }
 
 /* Calls found for each name in a folder of sysfs; a folder that is not there is empty. */
@@ -104,39 +88,31 @@ static int each_name(const char *folder, int (*found)(const char *folder, const 
         return r;
 }
 
-typedef struct Use {
-        struct libmnt_table *mounts;
-        char **words;
-} Use;
-
 static int on_holder(const char *folder, const char *name, void *userdata)
 {
-        Use *use = userdata;
-
-        return add_holder(name, use->words);
+        return add_holder(userdata, name);
 }
 
-static int describe_one(Use *use, dev_t devnum, const char *node)
+static int look_at(Use *use, dev_t devnum, const char *node)
 {
         _cleanup_free_ char *holders = NULL;
         int r;
 
         if (asprintf(&holders, "/sys/dev/block/%u:%u/holders", major(devnum), minor(devnum)) < 0)
                 return -ENOMEM;
-        r = add_mounts(use->mounts, devnum, node, use->words);
+        r = add_mounts(use, devnum, node);
         if (r >= 0)
-                r = add_swap(node, use->words);
+                r = add_swap(use, node);
         return r < 0 ? r : each_name(holders, on_holder, use);
 }
 
 /* A partition of the device: what is true of it is told with its name. */
 static int on_child(const char *folder, const char *name, void *userdata)
 {
-        _cleanup_free_ char *partition = NULL, *path = NULL, *node = NULL, *words = NULL;
+        _cleanup_free_ char *partition = NULL, *path = NULL, *node = NULL;
         _cleanup_fclose_ FILE *f = NULL;
-        Use *use = userdata, child = {.mounts = use->mounts, .words = &words};
+        Use *use = userdata, child = {.mounts = use->mounts, .users = use->users, .part = name};
         unsigned major_number, minor_number;
-        int r;
 
         if (asprintf(&partition, "%s/%s/partition", folder, name) < 0 ||
             asprintf(&path, "%s/%s/dev", folder, name) < 0 || asprintf(&node, "/dev/%s", name) < 0)
@@ -146,37 +122,45 @@ static int on_child(const char *folder, const char *name, void *userdata)
         f = fopen(path, "re");
         if (!f || fscanf(f, "%u:%u", &major_number, &minor_number) != 2)
                 return 0;
-        r = describe_one(&child, makedev(major_number, minor_number), node);
-        if (r >= 0 && words)
-                r = add_words(use->words, "its partition %s is %s", name, words);
+        return look_at(&child, makedev(major_number, minor_number), node);
+}
+
+int user_list_add_kernel(UserList *l, dev_t devnum, const char *node, const char *part)
+{
+        struct libmnt_table *mounts = mnt_new_table_from_file("/proc/self/mountinfo");
+        Use use = {.mounts = mounts, .users = l, .part = part};
+        _cleanup_free_ char *folder = NULL;
+        int r = -ENOMEM;
+
+        if (mounts && asprintf(&folder, "/sys/dev/block/%u:%u", major(devnum), minor(devnum)) >= 0)
+                r = look_at(&use, devnum, node);
+        if (r >= 0)
+                r = each_name(folder, on_child, &use);
+        mnt_unref_table(mounts);
         return r;
 }
 
 int block_device_describe_use(BackendContext *ctx, const BlockDevice *dev, char **ret)
 {
-        struct libmnt_table *mounts = mnt_new_table_from_file("/proc/self/mountinfo");
-        _cleanup_free_ char *words = NULL, *folder = NULL;
-        Use use = {.mounts = mounts, .words = &words};
-        int r = -ENOMEM;
+        UserList users = {0};
+        int r;
 
-        if (mounts && asprintf(&folder, "/sys/dev/block/%u:%u", major(dev->devnum), minor(dev->devnum)) >= 0)
-                r = describe_one(&use, dev->devnum, dev->node);
+        r = user_list_add_kernel(&users, dev->devnum, dev->node, NULL);
         if (r >= 0)
-                r = each_name(folder, on_child, &use);
-        mnt_unref_table(mounts);
-        if (r < 0)
-                return error_set_errno(ctx->error, r, "Cannot find out who uses %s", dev->path);
-        *ret = TAKE_PTR(words);
-        return 0;
+                r = user_list_describe(&users, ret);
+        user_list_done(&users);
+        return r < 0 ? error_set_errno(ctx->error, r, "Cannot find out who uses %s", dev->path) : 0;
 }
 
 bool block_device_has_holders(dev_t devnum, const char *node)
 {
-        const BlockDevice dev = {.devnum = devnum, .node = (char *) node, .path = (char *) node};
-        BackendContext ctx = {0};
-        _cleanup_free_ char *words = NULL;
+        UserList users = {0};
+        bool any;
 
-        return block_device_describe_use(&ctx, &dev, &words) >= 0 && words;
+        (void) user_list_add_kernel(&users, devnum, node, NULL);
+        any = users.n > 0;
+        user_list_done(&users);
+        return any;
 }
 
 int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, const char *verb)

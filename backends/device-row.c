@@ -6,6 +6,7 @@
 #include <systemd/sd-device.h>
 
 #include "backends/block-device.h"
+#include "backends/in-use.h"
 
 #define SECTOR_SIZE 512U /* of sysfs, whatever the device's own is */
 
@@ -60,8 +61,9 @@ int device_row_set(VolumeRow *row, const struct statx *stx)
         return 0;
 }
 
-int device_open(BackendContext *ctx, int dir_fd, const char *name, bool write, int *ret_fd)
+int device_open(BackendContext *ctx, int dir_fd, const char *name, OpenMode mode, bool force, int *ret_fd)
 {
+        bool write = mode == OPEN_WRITE || mode == OPEN_TO_CHANGE;
         _cleanup_(block_device_done) BlockDevice dev = {0};
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -82,6 +84,9 @@ int device_open(BackendContext *ctx, int dir_fd, const char *name, bool write, i
         if (!S_ISBLK(st.st_mode) || st.st_rdev != dev.devnum)
                 return error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND, "%s leads to another device by now",
                                   path);
+        r = in_use_refuse_mode(ctx, fd, name, mode, force);
+        if (r < 0)
+                return r;
         *ret_fd = TAKE_FD(fd);
         return 0;
 }

@@ -21,6 +21,6 @@ bool device_folder(const char *folder);
 int device_row_set(VolumeRow *row, const struct statx *stx);
 
 /* Opens the device that name in dir_fd leads to; for writing only if nobody has it. 0 or negative errno. */
-int device_open(BackendContext *ctx, int dir_fd, const char *name, bool write, int *ret_fd);
+int device_open(BackendContext *ctx, int dir_fd, const char *name, OpenMode mode, bool force, int *ret_fd);
 /* All of the row of the device that name in dir_fd leads to. 0 or negative errno, with words. */
 int device_row_look(BackendContext *ctx, int dir_fd, const char *name, VolumeRow *ret);

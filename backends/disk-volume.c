@@ -7,6 +7,7 @@
 #include "backends/disk-place.h"
 #include "backends/disk-type.h"
 #include "backends/disk.h"
+#include "backends/in-use.h"
 
 /* What an old file system or array may have left at either end of the room for a new partition. */
 #define EDGE (UINT64_C(1024) * 1024)
@@ -326,7 +327,8 @@ int disk_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool 
         _cleanup_(block_device_done) BlockDevice device = {0};
         DiskPool pool = {.file.fd = -EBADF};
         const DiskPartition *p;
-        int fd, r;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
 
         r = disk_pool_open_volume(ctx, &pool);
         if (r >= 0)
@@ -350,7 +352,10 @@ int disk_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool 
         if (fd < 0)
                 return error_set_errno(ctx->error, errno, "Cannot open volume '%s' of pool '%s'", name,
                                        ctx->pool->name);
-        *ret_fd = fd;
+        r = in_use_refuse_mode(ctx, fd, name, mode, force);
+        if (r < 0)
+                return r;
+        *ret_fd = TAKE_FD(fd);
         return 0;
 }
 

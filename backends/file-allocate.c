@@ -15,8 +15,8 @@ static int check_cancelled(BackendContext *ctx, const char *name)
 {
         if (!ctx->cancelled(ctx))
                 return 0;
-        return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED, "The work on volume '%s' was cancelled",
-                                 name);
+        return sd_bus_error_setf(ctx->error, STORAGE_ERROR_CANCELLED,
+                                 "The work on volume '%s' was cancelled", name);
 }
 
 /* Interrupted by a signal: once more, unless that was to cancel. */

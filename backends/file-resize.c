@@ -111,8 +111,7 @@ static int resize_by_tool(Resize *z)
                 return r;
         if (z->capacity == z->row.capacity)
                 return 0;
-        r = qemu_img_resize_argv(z->row.format, z->capacity, z->capacity < z->row.capacity,
-                                 z->options->force, &argv);
+        r = qemu_img_resize_argv(z->row.format, z->capacity, z->capacity < z->row.capacity, &argv);
         if (r < 0 || asprintf(&what, "resize volume '%s' of pool '%s'", z->name, z->ctx->pool->name) < 0) {
                 what = NULL;
                 return error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", z->name);
@@ -125,7 +124,7 @@ static int resize(Resize *z, VolumeRow *ret)
         const char *folder = z->ctx->pool->target_path;
         int r;
 
-        r = file_volume_check_unused(z->ctx, z->fd, z->name, z->options->force);
+        r = file_volume_lock(z->ctx, z->fd, z->name, true, z->options->force);
         if (r < 0)
                 return r;
         r = file_row_read(z->fd, folder, z->name, &z->row);

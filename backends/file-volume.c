@@ -92,17 +92,6 @@ int file_volume_open_regular(BackendContext *ctx, int dir_fd, const char *name, 
         return fd;
 }
 
-int file_volume_check_unused(BackendContext *ctx, int fd, const char *name, bool force)
-{
-        if (force || !image_in_use(fd))
-                return 0;
-        return sd_bus_error_setf(
-                ctx->error, STORAGE_ERROR_IN_USE,
-                "Volume '%s' of pool '%s' is open in a virtual machine; stop that first, or use "
-                "force",
-                name, ctx->pool->name);
-}
-
 static int delete_folder(BackendContext *ctx, int dir_fd, const char *name)
 {
         if (unlinkat(dir_fd, name, AT_REMOVEDIR) >= 0)
@@ -129,7 +118,7 @@ static int check_deletable(BackendContext *ctx, int dir_fd, const char *name, bo
                         ctx->error, fd,
                         "Cannot tell whether volume '%s' of pool '%s' is in use, unless by force", name,
                         ctx->pool->name);
-        return file_volume_check_unused(ctx, fd, name, false);
+        return in_use_refuse(ctx, fd, name, "cannot be deleted", false);
 }
 
 int file_volume_delete(BackendContext *ctx, const char *name, bool force)
@@ -159,14 +148,32 @@ int file_volume_delete(BackendContext *ctx, const char *name, bool force)
                                ctx->pool->name);
 }
 
-/* Held by the descriptor from now on: no guest begins to use what is being copied or changed. */
+int file_volume_lock(BackendContext *ctx, int fd, const char *name, bool change, bool force)
+{
+        const char *verb = change ? "cannot be changed" : "cannot be read";
+        int r = image_lock(fd, change);
+
+        if (force)
+                return 0;
+        if (r < 0) {
+                r = in_use_refuse(ctx, fd, name, verb, false);
+                if (r < 0)
+                        return r;
+                /* Whoever had it is gone. */
+                r = image_lock(fd, change);
+                if (r < 0)
+                        return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
+                                          "Volume '%s' of pool '%s' %s: others begin to use it all the time",
+                                          name, ctx->pool->name, verb);
+        }
+        return in_use_refuse(ctx, fd, name, verb, !change);
+}
+
 static int lock_for_job(BackendContext *ctx, int fd, const char *name, OpenMode mode, bool force)
 {
         if (mode != OPEN_TO_COPY && mode != OPEN_TO_CHANGE)
                 return 0;
-        if (image_lock(fd, mode == OPEN_TO_CHANGE) >= 0 || force)
-                return 0;
-        return file_volume_check_unused(ctx, fd, name, false);
+        return file_volume_lock(ctx, fd, name, mode == OPEN_TO_CHANGE, force);
 }
 
 int file_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd)
@@ -181,7 +188,7 @@ int file_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool 
                 return r;
         if (device_folder(ctx->pool->target_path)) {
                 r = volume_name_validate(name, ctx->error);
-                return r < 0 ? r : device_open(ctx, dir_fd, name, write, ret_fd);
+                return r < 0 ? r : device_open(ctx, dir_fd, name, mode, force, ret_fd);
         }
         fd = file_volume_open_regular(ctx, dir_fd, name, write ? O_RDWR : O_RDONLY, &st);
         if (fd < 0)

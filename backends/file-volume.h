@@ -31,8 +31,11 @@ int file_volume_open_regular(BackendContext *ctx, int dir_fd, const char *name, 
                              struct stat *ret_stat);
 /* Unsupported, if the pool's folder is one of devices, which are neither made nor deleted. */
 int file_volume_require_files(BackendContext *ctx);
-/* InUse if QEMU has it open, unless force. */
-int file_volume_check_unused(BackendContext *ctx, int fd, const char *name, bool force);
 /* Makes the empty image of a plan in the empty file fd, with the storage that it gets at once. Nothing is
  * synced. */
 int file_volume_make(BackendContext *ctx, const VolumeDef *def, const ImagePlan *plan, int fd);
+/*
+ * Takes QEMU's locks on fd, so that no guest begins to use it as long as that is open: to change it alone,
+ * or to read what nobody writes. InUse, naming who, if somebody does now, unless force.
+ */
+int file_volume_lock(BackendContext *ctx, int fd, const char *name, bool change, bool force);

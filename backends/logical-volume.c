@@ -5,12 +5,11 @@
 #include <blockdev/lvm.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libdevmapper.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "backends/block-device.h"
 #include "backends/blockdev-lib.h"
+#include "backends/in-use.h"
 #include "backends/logical.h"
 
 static int require_no_dependents(BackendContext *ctx, const LogicalGroup *group, const LogicalLv *lv,
@@ -80,7 +79,9 @@ static int refuse(Resize *z, const char *error_name, const char *why)
 
 static int check_shrink(Resize *z)
 {
-        _cleanup_free_ char *words = NULL;
+        bool only_processes = true;
+        UserList users = {0};
+        int r;
 
         if (!z->options->shrink)
                 return refuse(
@@ -93,11 +94,13 @@ static int check_shrink(Resize *z)
         if (!logical_lv_is_open(z->lv))
                 return 0;
         /* Whoever has it open may know; a file system that is mounted would be cut off. */
-        if (logical_describe_use(z->ctx, z->lv->name, &words) < 0)
-                return -EIO;
-        return words && startswith(words, "opened by")
-                       ? 0
-                       : logical_require_closed(z->ctx, z->lv, "cannot be made smaller");
+        r = logical_find_users(z->ctx, z->lv->name, &users);
+        for (size_t i = 0; i < users.n; i++)
+                only_processes &= users.items[i].pid > 0;
+        if (r >= 0 && (users.n == 0 || !only_processes))
+                r = logical_require_closed(z->ctx, z->lv, "cannot be made smaller");
+        user_list_done(&users);
+        return r;
 }
 
 static int check_resize(Resize *z)
@@ -167,22 +170,6 @@ int logical_volume_resize(BackendContext *ctx, const char *name, uint64_t capaci
         return r;
 }
 
-/* How often the device is open; 0 if it is no device of device-mapper, or not to be found out. */
-static int open_count(dev_t devnum)
-{
-        struct dm_task *task = dm_task_create(DM_DEVICE_INFO);
-        struct dm_info info = {0};
-
-        if (!task)
-                return 0;
-        if (!dm_task_set_major(task, (int) major(devnum)) || !dm_task_set_minor(task, (int) minor(devnum)) ||
-            !dm_task_run(task) || !dm_task_get_info(task, &info) || !info.exists)
-                info.open_count = 0;
-        dm_task_destroy(task);
-        dm_lib_release();
-        return info.open_count;
-}
-
 static int explain_open(BackendContext *ctx, const char *name, int error)
 {
         _cleanup_free_ char *words = NULL;
@@ -224,8 +211,9 @@ int logical_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bo
         if (!S_ISBLK(st.st_mode))
                 return explain_open(ctx, name, ENODEV);
         /* QEMU does not open exclusively, and would not notice that we do: but it is counted. */
-        if (write && open_count(st.st_rdev) > 1)
-                return explain_open(ctx, name, EBUSY);
+        r = in_use_refuse_mode(ctx, fd, name, mode, force);
+        if (r < 0)
+                return r;
         if (fcntl(fd, F_SETFL, 0) < 0)
                 return explain_open(ctx, name, errno);
         *ret_fd = TAKE_FD(fd);
@@ -243,8 +231,8 @@ int logical_volume_look(BackendContext *ctx, const char *name, VolumeRow *ret)
                 return r;
         lv = logical_group_find(&group, name);
         if (!lv || lv->hidden || lv->unfinished)
-                r = error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND, "There is no volume '%s' in pool '%s'", name,
-                               ctx->pool->name);
+                r = error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND, "There is no volume '%s' in pool '%s'",
+                               name, ctx->pool->name);
         else {
                 r = logical_row(ctx->pool, lv, ret);
                 if (r < 0)

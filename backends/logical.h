@@ -14,6 +14,7 @@
  * cannot overflow).
  */
 
+#include "backends/in-use.h"
 #include "backends/logical-report.h"
 
 extern const Backend backend_logical;
@@ -62,6 +63,7 @@ int logical_name_validate(BackendContext *ctx, const char *name);
 
 /* logical-use.c: who has the volume, for people: mounts, swap, holders, processes. *ret is NULL if nobody
  * can be found; the caller's. */
+int logical_find_users(BackendContext *ctx, const char *name, UserList *ret);
 int logical_describe_use(BackendContext *ctx, const char *name, char **ret);
 /* InUse, naming who, if lv is open. verb: "cannot be deleted". */
 int logical_require_closed(BackendContext *ctx, const LogicalLv *lv, const char *verb);

@@ -71,7 +71,7 @@ int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char
         return r;
 }
 
-int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, bool unlocked, char ***ret)
+int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, char ***ret)
 {
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *image = NULL;
@@ -84,8 +84,8 @@ int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink
          */
         if (asprintf(&image,
                      "json:{\"driver\":\"%s\",\"backing\":null,\"file\":{\"driver\":\"file\","
-                     "\"locking\":\"%s\",\"filename\":\"" QEMU_IMG_TARGET "\"}}",
-                     qemu_format, unlocked ? "off" : "auto") < 0) {
+                     "\"locking\":\"off\",\"filename\":\"" QEMU_IMG_TARGET "\"}}",
+                     qemu_format) < 0) {
                 image = NULL;
                 return -ENOMEM;
         }

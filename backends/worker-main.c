@@ -103,6 +103,8 @@ static int set_up_process(pid_t parent)
         (void) sigprocmask(SIG_SETMASK, &all, NULL);
         (void) sigaction(SIGUSR1, &on_cancel, NULL);
         (void) signal(SIGPIPE, SIG_IGN);
+        /* Somebody opens a file on which we have a lease for a moment. */
+        (void) signal(SIGIO, SIG_IGN);
         /* sd-event reads it; it is unblocked in children. */
         (void) sigemptyset(&term);
         (void) sigaddset(&term, SIGTERM);

@@ -313,6 +313,7 @@ static const sd_bus_vtable pool_vtable[] = {
         SD_BUS_METHOD("DeleteVolume", "sa{sv}", "", pool_worker_delete_volume, 0),
         SD_BUS_METHOD("ResizeVolume", "sta{sv}", VOLUME_ROW_SIGNATURE, pool_worker_resize_volume, 0),
         SD_BUS_METHOD("OpenVolume", "ssa{sv}", "h", pool_worker_open_volume, 0),
+        SD_BUS_METHOD("ListUsers", "s", "a(sua{sv})", pool_worker_list_users, 0),
         SD_BUS_METHOD("LookVolume", "s", VOLUME_ROW_SIGNATURE, pool_worker_look_volume, 0),
         SD_BUS_METHOD("ChangeRaid", "ss", "", method_change_raid, 0),
         SD_BUS_METHOD("FindSources", "ss", "aa{sv}", method_find_sources, 0),

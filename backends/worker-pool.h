@@ -32,4 +32,5 @@ int pool_worker_discard_volume(sd_bus_message *m, void *userdata, sd_bus_error *
 int pool_worker_delete_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_worker_resize_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_worker_open_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int pool_worker_list_users(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_worker_look_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -2,6 +2,7 @@
 
 /* What the worker of a pool does with the pool's volumes: see worker-protocol.h. */
 
+#include "backends/in-use.h"
 #include "backends/worker-pool.h"
 
 /*
@@ -213,6 +214,67 @@ int pool_worker_open_volume(sd_bus_message *m, void *userdata, sd_bus_error *err
         if (r >= 0)
                 r = w->backend->volume_open(&ctx, name, open_mode_from_string(mode_name), force, &fd);
         return r < 0 ? r : sd_bus_reply_method_return(m, "h", fd);
+}
+
+static int append_user(sd_bus_message *m, const User *u)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'r', "sua{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "su", u->name, (uint32_t) u->pid);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}{sv}", "how", "s", user_how_to_string(u->how), "mode", "s",
+                                          u->write ? "rw" : "r");
+        if (r >= 0 && u->pid > 0)
+                r = sd_bus_message_append(m, "{sv}", "uid", "u", (uint32_t) u->uid);
+        if (r >= 0 && u->exe)
+                r = sd_bus_message_append(m, "{sv}", "exe", "s", u->exe);
+        if (r >= 0 && u->part)
+                r = sd_bus_message_append(m, "{sv}", "part", "s", u->part);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int reply_users(sd_bus_message *m, const UserList *l)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(sua{sv})");
+        for (size_t i = 0; r >= 0 && i < l->n; i++)
+                r = append_user(reply, &l->items[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+int pool_worker_list_users(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        _cleanup_close_ int fd = -EBADF;
+        PoolWorker *w = userdata;
+        BackendContext ctx = pool_worker_context(w, error);
+        UserList users = {0};
+        const char *name;
+        int r;
+
+        r = pool_worker_need(w, w->backend && w->backend->volume_open, "have their volumes opened", error);
+        if (r >= 0)
+                r = sd_bus_message_read(m, "s", &name);
+        if (r >= 0)
+                r = w->backend->volume_open(&ctx, name, OPEN_READ, false, &fd);
+        if (r < 0)
+                return r;
+        r = user_list_find(fd, &users);
+        r = r < 0 ? error_set_errno(error, r, "Cannot find out who uses volume '%s'", name)
+                  : reply_users(m, &users);
+        user_list_done(&users);
+        return r;
 }
 
 int pool_worker_look_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)

@@ -40,6 +40,8 @@
  *                                      options: "shrink" "allocate" "force" b; capacity is absolute
  *   OpenVolume(s name, s mode, a{sv}) → h  mode "r" or "rw" for clients; "read" or "write" for data jobs: the
  *                                      descriptor then has QEMU's locks, and InUse is told unless option "force" b
+ *   ListUsers(s name) → a(sua{sv})     who uses it now: command or mount point or device, process (0: none is), and more,
+ *                                      as Volume.ListUsers has it
  *   LookVolume(s name) → ROW           what it is now, after it was changed in place
  *   ChangeRaid(s action, s device)     of the array beneath the pool: "add", "fail" or "remove" a device
  *   FindSources(s type, s source xml) → aa{sv}  needs no SetPool: candidates for the source of a pool of that type.

@@ -4,6 +4,7 @@
 #include "interfaces/paths.h"
 #include "service/find-sources.h"
 #include "service/job.h"
+#include "service/volume-users.h"
 
 typedef struct Pending {
         JobWaiter waiter;
@@ -74,6 +75,8 @@ static int append_reply(sd_bus_message *reply, const Job *job, ReplyKind kind, c
                 return 0;
         case REPLY_DESCRIPTOR:
                 return sd_bus_message_append(reply, "h", job->result_fd);
+        case REPLY_USERS:
+                return volume_users_append(job, reply);
         case REPLY_JOB:
                 return sd_bus_message_append(reply, "o", job_path);
         case REPLY_SOURCES:
@@ -155,7 +158,7 @@ int reply_with_pipe(sd_bus_message *m, Job *job, ReplyKind kind)
 
 int reply_when_done(Bus *b, sd_bus_message *m, Job *job, ReplyKind kind, uint64_t wait, sd_bus_error *error)
 {
-        bool at_end = kind == REPLY_EMPTY || kind == REPLY_DESCRIPTOR;
+        bool at_end = kind == REPLY_EMPTY || kind == REPLY_DESCRIPTOR || kind == REPLY_USERS;
         Pending *p;
         int r = 0;
 

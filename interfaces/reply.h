@@ -13,6 +13,7 @@ typedef enum ReplyKind {
         REPLY_VOLUME,         /* (o volume, o job) */
         REPLY_VOLUME_CHANGES, /* (o volume, as changes, o job) */
         REPLY_DESCRIPTOR,     /* (h): always at the end */
+        REPLY_USERS,          /* (a(sua{sv}) users): always at the end */
         REPLY_SOURCES,        /* (aa{sv} sources, o job), or as XML (s xml, o job) */
         REPLY_TRANSFER,       /* (a{sv} result, o job) */
         REPLY_IMPORT,         /* (o volume, a{sv} result, o job) */

@@ -222,22 +222,6 @@ static int method_get_xml(sd_bus_message *m, void *userdata, sd_bus_error *error
         return r < 0 ? r : sd_bus_reply_method_return(m, "s", xml);
 }
 
-static int refuse(sd_bus_message *m, Volume *v, const char *action, const char *what, sd_bus_error *error)
-{
-        uid_t uid;
-        int r;
-
-        r = access_check_volume(bus_of(v->pool->manager), m, action, v, false, &uid, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        return unsupported(v->pool, what, error);
-}
-
-static int method_list_users(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "list-users", "listing who uses a volume", error);
-}
-
 #define ANYONE SD_BUS_VTABLE_UNPRIVILEGED
 #define CHANGES SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE
 #define CONSTANT SD_BUS_VTABLE_PROPERTY_CONST
@@ -288,7 +272,7 @@ const sd_bus_vtable volume_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("OpenDownload", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("h", pipe, "o", job), volume_method_open_download, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("ListUsers", SD_BUS_ARGS("a{sv}", options),
-                                SD_BUS_RESULT("a(sua{sv})", users), method_list_users, ANYONE),
+                                SD_BUS_RESULT("a(sua{sv})", users), volume_method_list_users, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("GetXML", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", xml),
                                 method_get_xml, ANYONE),
         SD_BUS_METHOD_WITH_ARGS("GetDiskXML", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", xml),

@@ -11,6 +11,8 @@ int volume_method_upload(sd_bus_message *m, void *userdata, sd_bus_error *error)
 int volume_method_download(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int volume_method_open_upload(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int volume_method_open_download(sd_bus_message *m, void *userdata, sd_bus_error *error);
+/* volume-users.c */
+int volume_method_list_users(sd_bus_message *m, void *userdata, sd_bus_error *error);
 /* volume-wipe.c */
 int volume_method_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error);
 

@@ -468,10 +468,3 @@ def test_wrongly_typed_option(service, pool, folder):
             pool.CreateVolume("v", MIB, {key: value})
         assert key in refusal.text
     assert os.listdir(folder) == []
-
-
-@pytest.mark.parametrize("method", ["ListUsers"])
-def test_what_no_backend_has_says_so(service, pool, method):
-    volume = service.make_volume(pool, "v")
-    with refused("Unsupported"):
-        getattr(volume, method)()

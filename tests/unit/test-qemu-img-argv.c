@@ -73,11 +73,11 @@ static void test_resize(void)
 {
         char **argv;
 
-        assert(qemu_img_resize_argv("qcow2", 4096, false, false, &argv) == 0);
+        assert(qemu_img_resize_argv("qcow2", 4096, false, &argv) == 0);
         check(argv,
               "qemu-img resize -q json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"driver\":\"file\","
-              "\"locking\":\"auto\",\"filename\":\"/proc/self/fd/3\"}} 4096");
-        assert(qemu_img_resize_argv("qed", 4096, true, true, &argv) == 0);
+              "\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
+        assert(qemu_img_resize_argv("qed", 4096, true, &argv) == 0);
         check(argv, "qemu-img resize -q --shrink json:{\"driver\":\"qed\",\"backing\":null,\"file\":{"
                     "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
 }

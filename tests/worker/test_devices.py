@@ -82,6 +82,34 @@ def test_devices_can_be_opened(new_pool, links):
     assert refused(pool, "OpenVolume", "(ssa{sv})", "dangling", "r", {}).name == "NotFound"
 
 
+@pytest.mark.parametrize("mode", ["r", "rw"])
+def test_a_guest_with_a_node_of_its_own(new_pool, links, loop, tmp_path, mode):
+    """As libvirt starts guests: in a mount namespace with a /dev of their own, where the device has another name."""
+    pool = new_pool(links)
+    numbers = os.stat(loop).st_rdev
+    script = ('mount -t tmpfs none "$1" && mknod "$1/guest" b "$2" "$3" && exec "$4" -c '
+              '"import os, sys; f = os.open(sys.argv[1], os.O_RDWR if sys.argv[2] == \'rw\' else os.O_RDONLY);'
+              'print(f, flush=True); sys.stdin.read()" "$1/guest" "$5"')
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), str(os.major(numbers)),
+                           str(os.minor(numbers)), "/usr/bin/python3", mode],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as guest:
+        assert guest.stdout.readline() == b"3\n"
+        refusal = refused(pool, "OpenVolume", "(ssa{sv})", "disk", "write", {})
+        assert refusal.name == "InUse" and f"process {guest.pid} (python3" in refusal.message
+        (name, pid, more), = pool.call("ListUsers", "(s)", "disk")[0]
+        assert name.startswith("python3") and pid == guest.pid and (more["how"], more["mode"]) == ("open", mode)
+        if mode == "rw":
+            assert refused(pool, "OpenVolume", "(ssa{sv})", "disk", "read", {}).name == "InUse"
+        else:
+            pool.open("disk", "read")
+            os.close(pool.fds[0])
+        pool.call("OpenVolume", "(ssa{sv})", "disk", "write", {"force": GLib.Variant("b", True)})
+        os.close(pool.fds[0])
+        guest.stdin.close()
+    pool.open("disk", "write")
+    os.close(pool.fds[0])
+
+
 @pytest.mark.parametrize("call", [
     ("CreateVolume", "(sa{sv})", XML.format("new"), {}),
     ("DeleteVolume", "(sa{sv})", "disk", {"force": GLib.Variant("b", True)}),

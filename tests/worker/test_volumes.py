@@ -248,7 +248,7 @@ def test_in_use(folder, pool):
     with open(folder / "a", "rb") as f:
         lock_as_qemu(f)
         os.symlink("a", folder / "link")
-        assert "virtual machine" in refused("InUse", pool.delete, "a")
+        assert "is in use" in refused("InUse", pool.delete, "a")
         refused("InUse", pool.delete, "link")
         refused("InUse", pool.resize, "a", 2 * MIB)
         assert pool.resize("a", 2 * MIB, force=True).capacity == 2 * MIB
