@@ -2,10 +2,8 @@
 #include "client.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define APPEAR_PREFIX "appear"
@@ -113,54 +111,6 @@ void bench_appear(sd_bus *bus, char *argv[])
         (void) munmap(a.made, size);
 }
 
-static bool input_ended(void)
-{
-        struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
-        char c;
-
-        return poll(&p, 1, PROBE_PAUSE_MSEC) > 0 && read(STDIN_FILENO, &c, 1) <= 0;
-}
-
-/* Until its parent ends it. */
-static void answer_pings(int fd)
-{
-        sd_bus *bus = NULL;
-        const char *name;
-
-        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
-        check(sd_bus_open_system(&bus), "Cannot connect to the bus");
-        check(sd_bus_get_unique_name(bus, &name), "Cannot connect to the bus");
-        if (write(fd, name, strlen(name) + 1) < 0)
-                fail(-errno, NULL, "Cannot tell a name");
-        for (;;) {
-                if (check(sd_bus_process(bus, NULL), "Cannot read from the bus") == 0)
-                        check(sd_bus_wait(bus, UINT64_MAX), "Cannot wait for the bus");
-        }
-}
-
-/* A process that does nothing but answer Ping: as long as it takes, anybody has to wait on this machine now.
- */
-static pid_t start_idle(char *ret_name, size_t size)
-{
-        int fds[2];
-        ssize_t n;
-        pid_t pid;
-
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                fail(-errno, NULL, "pipe");
-        pid = fork();
-        if (pid < 0)
-                fail(-errno, NULL, "fork");
-        if (pid == 0)
-                answer_pings(fds[1]);
-        (void) close(fds[1]);
-        n = read(fds[0], ret_name, size);
-        (void) close(fds[0]);
-        if (n <= 0 || ret_name[n - 1] != 0)
-                fail(-EIO, NULL, "Cannot start a process to compare with");
-        return pid;
-}
-
 static uint64_t ask(sd_bus *bus, const char *name, const char *path, const char *interface,
                     const char *method, const char *of, const char *property)
 {
@@ -184,9 +134,8 @@ void bench_probe(sd_bus *bus, char *argv[])
                           ask(bus, STORAGE_NAME, STORAGE_ROOT, "org.freedesktop.DBus.ObjectManager",
                               "GetManagedObjects", NULL, NULL));
                 if (pid > 0)
-                        times_add(&idle,
-                                  ask(bus, name, "/", "org.freedesktop.DBus.Peer", "Ping", NULL, NULL));
-        } while (!input_ended());
+                        times_add(&idle, ping_idle(bus, name));
+        } while (!input_ended(PROBE_PAUSE_MSEC));
         if (pid > 0) {
                 (void) kill(pid, SIGKILL);
                 (void) waitpid(pid, NULL, 0);

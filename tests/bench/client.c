@@ -107,7 +107,7 @@ static const struct {
         int min;
 } verbs[] = {
         {"call", bench_call, 5},     {"churn", bench_churn, 5}, {"list", bench_list, 2},
-        {"appear", bench_appear, 3}, {"probe", bench_probe, 0},
+        {"appear", bench_appear, 3}, {"probe", bench_probe, 0}, {"use", bench_use, 1},
 };
 
 int main(int argc, char *argv[])
@@ -126,6 +126,6 @@ int main(int argc, char *argv[])
                 sd_bus_flush_close_unref(bus);
                 return 0;
         }
-        fprintf(stderr, "Usage: %s call|churn|list|appear|probe|worker ARGUMENT...\n", argv[0]);
+        fprintf(stderr, "Usage: %s call|churn|list|appear|probe|use|worker ARGUMENT...\n", argv[0]);
         return 2;
 }

@@ -34,9 +34,18 @@ uint64_t timed_call(sd_bus *bus, sd_bus_message *m, sd_bus_message **ret);
 sd_bus_message *new_call(sd_bus *bus, const char *name, const char *path, const char *interface,
                          const char *method);
 
+/* True once standard input has ended; waits so many ms for that. */
+bool input_ended(int msec);
+/* A process that does nothing but answer Ping: as long as that takes, anybody has to wait on this machine
+ * now. Its bus name goes to ret_name; end it by SIGKILL. */
+pid_t start_idle(char *ret_name, size_t size);
+/* Asks it once. */
+uint64_t ping_idle(sd_bus *bus, const char *name);
+
 /* What can be measured; each takes the arguments behind its name. */
 void bench_churn(sd_bus *bus, char *argv[]);  /* storaged|libvirt POOL COUNT FORMAT PREFIX */
 void bench_list(sd_bus *bus, char *argv[]);   /* POOL TIMES */
 void bench_appear(sd_bus *bus, char *argv[]); /* VOLUMES FOLDER COUNT */
 void bench_probe(sd_bus *bus, char *argv[]);  /* [idle]; until the end of standard input */
+void bench_use(sd_bus *bus, char *argv[]);    /* POOL; until the end of standard input */
 void bench_worker(char *argv[]);              /* BINARY FOLDER PASSES */

@@ -10,6 +10,7 @@ import sys
 import time
 
 import harness
+from beside import measure_beside
 from clone import measure_clone
 from lines import median, percentile
 from world import ROOT, STORAGE, make_empty_files, make_files, rss_kib, run, tool
@@ -320,4 +321,5 @@ MEASURES = {
     "create": measure_create,
     "latency": measure_latency,
     "clone": measure_clone,
+    "beside": measure_beside,
 }

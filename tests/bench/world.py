@@ -17,9 +17,10 @@ STORAGE = "org.example.Storage1"
 ROOT = "/org/example/Storage1"
 LIBVIRT_PROGRAMS = ("libvirtd", "libvirt-dbus", "virsh")
 LIBVIRT_CONFIG = 'listen_tls = 0\nauth_unix_rw = "none"\nauth_unix_ro = "none"\nunix_sock_group = "root"\n'
-# libvirt-dbus runs as a user of its own where it is installed; here everybody is root.
+# libvirt-dbus runs as a user of its own where it is installed; here everybody is root. Ping is for the process that
+# does nothing else than answer it.
 LIBVIRT_POLICY = """<busconfig><policy user="root"><allow own="org.libvirt"/>
-<allow send_destination="org.libvirt"/></policy></busconfig>
+<allow send_destination="org.libvirt"/><allow send_interface="org.freedesktop.DBus.Peer"/></policy></busconfig>
 """
 POOL_XML = "<pool type='dir'><name>{name}</name><target><path>{folder}</path></target></pool>"
 
@@ -176,9 +177,9 @@ class World:
         env = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=(bus or self.bus).address)
         return json.loads(run(tool("client"), *map(str, argv), timeout=timeout, env=env))
 
-    def probe(self):
+    def probe(self, *what):
         """Starts to measure how long other clients wait; what it returns ends that and gives the times."""
-        process = subprocess.Popen([tool("client"), "probe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([tool("client"), *(what or ["probe"])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
         def finish():
             out, _ = process.communicate(timeout=150)

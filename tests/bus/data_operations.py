@@ -4,11 +4,14 @@ asked for, and what may be there afterwards."""
 
 import os
 import subprocess
+import tempfile
 
 from gi.repository import GLib
 
+import images
 from client import MIB, error_name
 from harness import wait_until
+from images import qemu_img
 
 OLD, NEW, MARKED = "old", "new", "marked"
 
@@ -23,20 +26,13 @@ def read(path):
         return f.read()
 
 
-def qemu_img(*argv):
-    subprocess.run(["qemu-img", *argv], check=True, stdout=subprocess.DEVNULL)
-
-
 def guest_sees(path, kind):
     """What a guest would read of it."""
     if kind == "raw":
         return read(path)
-    raw = path + ".guest"
-    qemu_img("convert", "-U", "-f", kind, "-O", "raw", path, raw)
-    try:
-        return read(raw)
-    finally:
-        os.unlink(raw)
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as raw:
+        qemu_img("convert", "-U", "-f", kind, "-O", "raw", path, raw.name)
+        return raw.read()
 
 
 class Place:
@@ -277,11 +273,10 @@ class Revert(Changes):
     def prepare(self, place):
         self.name = f"snapshot-{self.next_number()}"
         path = f"{place.folder}/{self.name}"
-        qemu_img("create", "-f", "qcow2", path, str(self.size))
-        io = ["qemu-io", "-f", "qcow2", path]
-        subprocess.run([*io, "-c", f"write -P 1 0 {self.size}"], check=True, stdout=subprocess.DEVNULL)
+        images.make(path, self.size)
+        images.write(path, 1, 0, self.size)
         qemu_img("snapshot", "-c", "s", path)
-        subprocess.run([*io, "-c", f"write -P 2 0 {self.size}"], check=True, stdout=subprocess.DEVNULL)
+        images.write(path, 2, 0, self.size)
         self.data = bytes([2]) * self.size
         wait_until(lambda: place.volume(self.name).get("Format") == "qcow2", what="an image")
 
@@ -299,7 +294,87 @@ class Revert(Changes):
         return state
 
 
-OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Upload, Wipe, Overwrite, Allocate, Revert]
+class Flatten(Changes):
+    """What a guest sees is the same all the time."""
+
+    kind = "qcow2"
+
+    def make_base(self, place):
+        return self.source(place, "qcow2")
+
+    def prepare(self, place):
+        self.base = self.make_base(place)
+        self.name = f"overlay-{self.next_number()}"
+        images.make(f"{place.folder}/{self.name}", self.size, backing_file=self.base, backing_fmt="qcow2")
+        wait_until(lambda: place.volume(self.name).get("Backing") != "/", what="an overlay")
+
+    def start(self, place, **options):
+        return place.volume(self.name).start("Flatten", options)
+
+    def contents(self):
+        return self.data
+
+    def state(self, place):
+        assert super().state(place) == NEW, "the contents stay"
+        qemu_img("check", "-q", "-f", "qcow2", f"{place.folder}/{self.name}")
+        return NEW if place.volume(self.name).get("BackingPath") == "" else OLD
+
+    def clean(self, place):
+        remove(place, self.name, self.base)
+
+
+class Rebase(Flatten):
+    """From one backing volume to another: what differs is copied."""
+
+    def prepare(self, place):
+        super().prepare(place)
+        self.other = f"other-{self.next_number()}"
+        images.make(f"{place.folder}/{self.other}", self.size)
+        place.volume(self.other)
+
+    def start(self, place, **options):
+        return place.volume(self.name).start("Rebase", place.volume(self.other).path, options)
+
+    def state(self, place):
+        super().state(place)
+        return NEW if place.volume(self.name).get("BackingPath").endswith(self.other) else OLD
+
+    def clean(self, place):
+        super().clean(place)
+        remove(place, self.other)
+
+
+class Commit(Flatten):
+    """The backing volume, which is empty, is written to: it may be incomplete, the overlay may not."""
+
+    def make_base(self, place):
+        self.data = bytes(self.size)
+        name = f"base-{self.next_number()}"
+        images.make(f"{place.folder}/{name}", self.size)
+        place.volume(name)
+        return name
+
+    def prepare(self, place):
+        super().prepare(place)
+        images.write(f"{place.folder}/{self.name}", 9, 0, self.size)
+        place.volume(self.name)
+
+    def start(self, place, **options):
+        return place.volume(self.name).start("Commit", options)
+
+    def state(self, place):
+        committed = bytes([9]) * self.size
+        assert guest_sees(f"{place.folder}/{self.name}", "qcow2") == committed, "the overlay is whole"
+        assert place.volume(self.name).get("Problem") == ""
+        if "incomplete" in place.volume(self.base).get("Problem"):
+            return MARKED
+        seen = guest_sees(f"{place.folder}/{self.base}", "qcow2")
+        assert seen in (committed, self.data), f"{self.base} is neither old nor new"
+        return NEW if seen == committed else OLD
+
+
+OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Upload, Wipe, Overwrite, Allocate, Revert,
+              Flatten, Rebase, Commit]
 
 
 def was_refused(error, *names):

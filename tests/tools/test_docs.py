@@ -115,7 +115,7 @@ def test_page_has_no_warnings(path):
 
 def test_page_tells_every_command_and_option(storagectl_binary, manual):
     known = commands(storagectl_binary)
-    assert len(known) == 37
+    assert len(known) == 40
     for command in known:
         assert re.search(r"^ +" + " ".join(command) + r"\b", manual, re.MULTILINE), command
         for option in options(storagectl_binary, *command):
@@ -210,6 +210,7 @@ def test_bash_completes_every_command_and_option(storagectl_binary, fake):
     ("storagectl volume snapshot revert images a.qcow2 ", {"monday"}),
     ("storagectl volume snapshot create images c", {"c\\ d.raw"}),
     ("storagectl volume wipe --algorithm n", {"nnsa"}),
+    ("storagectl volume rebase images a.qcow2 b", {"b.raw"}),
     ("storagectl pool define --type lo", {"logical"}),
     ("storagectl job cancel ", {"12"}),
 ])

@@ -327,6 +327,34 @@ def test_snapshots(tool, pool, folder):
         assert "'v.raw' cannot have snapshots" in tool.fails(9, "volume", "snapshot", verb, pool, "v.raw", *more)
 
 
+def write_image(path, pattern):
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {pattern} 0 64k", path], check=True, timeout=60,
+                   stdout=subprocess.DEVNULL)
+
+
+def test_backing_graph_is_changed(tool, pool, folder):
+    for name in ("base.qcow2", "other.qcow2"):
+        tool.ok("volume", "create", pool, name, "1M", "--format", "qcow2")
+    write_image(f"{folder}/base.qcow2", 3)
+    for name in ("top.qcow2", "up.qcow2"):
+        tool.ok("volume", "create", pool, name, "--format", "qcow2", "--backing", "base.qcow2", "--backing-format",
+                "qcow2")
+    same(f"{folder}/top.qcow2", "qcow2", f"{folder}/base.qcow2", "qcow2")
+    assert tool.ok("volume", "rebase", pool, "top.qcow2", "other.qcow2") == (
+        "Volume top.qcow2 is built on other.qcow2.\n")
+    assert volume(tool, "top.qcow2")["BackingPath"].endswith("other.qcow2")
+    same(f"{folder}/top.qcow2", "qcow2", f"{folder}/base.qcow2", "qcow2")
+    assert tool.ok("volume", "flatten", f"{folder}/top.qcow2") == f"Volume {folder}/top.qcow2 flattened.\n"
+    assert volume(tool, "top.qcow2")["BackingPath"] == ""
+    same(f"{folder}/top.qcow2", "qcow2", f"{folder}/base.qcow2", "qcow2")
+    write_image(f"{folder}/up.qcow2", 4)
+    assert tool.ok("volume", "commit", pool, "up.qcow2") == "Volume up.qcow2 committed to its backing volume.\n"
+    same(f"{folder}/up.qcow2", "qcow2", f"{folder}/base.qcow2", "qcow2")
+    tool.ok("volume", "rebase", pool, "up.qcow2", f"{folder}/other.qcow2", "--unsafe")
+    assert volume(tool, "up.qcow2")["BackingPath"].endswith("other.qcow2")
+    tool.fails(3, "volume", "rebase", pool, "up.qcow2", "none")
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
 

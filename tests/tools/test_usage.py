@@ -67,6 +67,8 @@ import pytest
     (["volume", "snapshto"], "did you mean 'volume snapshot'?"),
     (["volume", "snapshot", "craete", "p", "v", "n"], "did you mean 'volume snapshot create'?"),
     (["volume", "snapshot", "create", "p", "v"], "and then the name of the snapshot"),
+    (["volume", "rebase", "p", "v"], "and then the volume to build it on"),
+    (["volume", "flatten", "p"], "give a pool and the name of a volume in it"),
     (["volume", "wipe", "p"], "give a pool and the name of a volume in it"),
     (["vol-wipe"], "what virsh calls so is 'volume wipe' here"),
     (["volume", "delete", "p"], "give a pool and the name of a volume in it"),

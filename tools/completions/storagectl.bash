@@ -44,6 +44,7 @@ __storagectl_options() {
         'volume clone') echo "$common $make --to-pool --reflink --linked --compress --capacity --xml" ;;
         'volume convert') echo "$common $make --to-pool --compress --capacity" ;;
         'volume resize') echo "$common --shrink --delta --allocate --force" ;;
+        'volume rebase') echo "$common --unsafe" ;;
         'volume wipe') echo "$common --algorithm --force" ;;
         'volume snapshot list') echo "$common --names" ;;
         'volume snapshot '*) echo "$common --force" ;;
@@ -126,7 +127,7 @@ __storagectl_operand() {
                         COMPREPLY=($(compgen -f -- "$cur"))
                 elif ((${#operands[@]} == 0)); then
                         __storagectl_lines "$cur" < <(__storagectl_names pool list)
-                elif ((${#operands[@]} == 1)) || [[ $command == 'volume delete' ]]; then
+                elif ((${#operands[@]} == 1)) || [[ $command == 'volume delete' || $command == 'volume rebase' ]]; then
                         __storagectl_lines "$cur" < <(__storagectl_names volume list "${operands[0]}" --prefix "$cur")
                 elif [[ $command == 'volume snapshot '* ]]; then
                         __storagectl_lines "$cur" < <(__storagectl_snapshots "${operands[@]}")
@@ -179,8 +180,8 @@ _storagectl() {
         '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
-        volume) COMPREPLY=($(compgen -W 'list show create clone convert delete resize wipe upload download cat tree
-                snapshot' -- "$cur")) ;;
+        volume) COMPREPLY=($(compgen -W 'list show create clone convert delete resize wipe upload download cat flatten rebase
+                commit tree snapshot' -- "$cur")) ;;
         'volume snapshot') COMPREPLY=($(compgen -W 'create list revert delete' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
