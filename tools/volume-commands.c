@@ -341,6 +341,8 @@ const Command volume_commands[] = {
          COMMAND_JOB, volume_clone_options, volume_description_options, volume_clone},
         {"volume", "convert", "POOL VOLUME|PATH NAME", "make a volume of another format of another", 2, 3,
          COMMAND_JOB, volume_convert_options, volume_description_options, volume_convert},
+        {"volume", "import", "POOL NAME FILE|-", "make a volume of what is in a file", 3, 3,
+         COMMAND_JOB | COMMAND_JSON, volume_import_options, NULL, volume_import},
         {"volume", "delete", "POOL VOLUME...|PATH...", "delete volumes and what is in them", 1, OPERANDS_MAX,
          COMMAND_JOB, delete_options, NULL, volume_delete},
         {"volume", "resize", "POOL VOLUME|PATH SIZE", "change the capacity of a volume", 2, 3, COMMAND_JOB,

@@ -26,6 +26,20 @@ const Option volume_download_options[] = {
         {0},
 };
 
+const Option volume_import_options[] = {
+        {"format", "FORMAT", OPTION_STRING, "format", "what the contents must be"},
+        {"length", "SIZE", OPTION_SIZE, "length", "how much; needed for a pipe"},
+        {"sparse", NULL, OPTION_FLAG, "sparse", "let zeros and holes become holes"},
+        {"sha256", NULL, OPTION_FLAG, "sha256", "tell the checksum of what went through"},
+        {"allocation", "SIZE", OPTION_SIZE, "allocation",
+         "how much to allocate, where volumes are no files"},
+        {"nocow", NULL, OPTION_FLAG, "nocow", "no copy on write by the filesystem"},
+        {"mode", "MODE", OPTION_MODE, "mode", "permissions, octal"},
+        {"owner", "USER", OPTION_USER, "owner", "owner"},
+        {"group", "GROUP", OPTION_GROUP, "group", "group"},
+        {0},
+};
+
 /* out: where volumes' contents do not go. */
 static int print_result(const Context *c, json_object *result, FILE *out, const char *volume,
                         const char *done)
@@ -57,7 +71,7 @@ static int check_length(const Args *a, const char *file, bool stream)
                 streq(file, "-") ? "" : "'");
 }
 
-/* Calls the method with the descriptor and the options, and prints what came of it. */
+/* The rest of the call: the descriptor, and the options. */
 static int transfer(Context *c, const Args *a, sd_bus_message *m, int fd, const Option *options,
                     const char *label, json_object **ret, sd_bus_error *error)
 {
@@ -151,5 +165,36 @@ int volume_download(Context *c, const Args *a)
                 r = destination_publish(&d, &error);
         if (r >= 0)
                 r = print_result(c, result, streq(file, "-") ? stderr : stdout, name, "downloaded");
+        return r < 0 ? report(c, &error, r) : STATUS_OK;
+}
+
+int volume_import(Context *c, const Args *a)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
+        _cleanup_json_ json_object *result = NULL;
+        _cleanup_free_ char *pool = NULL, *label = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        const char *name = a->operands[1], *file = a->operands[2];
+        bool stream;
+        int r;
+
+        r = source_open(file, &fd, &stream, &error);
+        if (r < 0)
+                return report(c, &error, r);
+        r = check_length(a, file, stream);
+        if (r != STATUS_OK)
+                return r;
+        if (asprintf(&label, "import %s", name) < 0)
+                return report(c, NULL, -ENOMEM);
+        r = find_pool(c, a->operands[0], &pool, &error);
+        if (r >= 0)
+                r = call_new(c, pool, POOL_INTERFACE, "ImportVolume", &error, &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", name);
+        if (r >= 0)
+                r = transfer(c, a, m, fd, volume_import_options, label, &result, &error);
+        if (r >= 0)
+                r = print_result(c, result, stdout, name, "imported");
         return r < 0 ? report(c, &error, r) : STATUS_OK;
 }

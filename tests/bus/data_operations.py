@@ -164,6 +164,16 @@ class CloneFromImage(Clone):
     source_kind = "qcow2"
 
 
+class Import(Makes):
+    def start(self, place, **options):
+        write(f"{place.outside}/import", self.data)
+        fd = os.open(f"{place.outside}/import", os.O_RDONLY)
+        try:
+            return place.pool.start("ImportVolume", self.made, 0, options, fds=[fd])
+        finally:
+            os.close(fd)
+
+
 class Changes(Operation):
     """It changes a volume in place: that is as before, or as it should be, or says that it is incomplete."""
 
@@ -373,8 +383,8 @@ class Commit(Flatten):
         return NEW if seen == committed else OLD
 
 
-OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Upload, Wipe, Overwrite, Allocate, Revert,
-              Flatten, Rebase, Commit]
+OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Import, Upload, Wipe, Overwrite, Allocate,
+              Revert, Flatten, Rebase, Commit]
 
 
 def was_refused(error, *names):

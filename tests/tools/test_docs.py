@@ -115,7 +115,7 @@ def test_page_has_no_warnings(path):
 
 def test_page_tells_every_command_and_option(storagectl_binary, manual):
     known = commands(storagectl_binary)
-    assert len(known) == 40
+    assert len(known) == 41
     for command in known:
         assert re.search(r"^ +" + " ".join(command) + r"\b", manual, re.MULTILINE), command
         for option in options(storagectl_binary, *command):
@@ -141,7 +141,8 @@ def test_page_of_the_service_tells_every_option():
 
 @pytest.mark.parametrize("header, name", [
     ("job.h", "JOBS_PER_USER_MAX"), ("job.h", "JOBS_MAX"), ("job.h", "JOBS_KEPT_MAX"), ("data-queue.h", "MOVING_MAX"),
-    ("data-queue.h", "MOVING_PER_USER_MAX"),
+    ("data-queue.h", "MOVING_PER_USER_MAX"), ("data-queue.h", "CLIENT_MOVING_MAX"),
+    ("data-queue.h", "CLIENT_MOVING_PER_USER_MAX"),
 ])
 def test_page_of_the_service_tells_every_limit(header, name):
     limit = re.search(rf"^#define {name} (\d+)U$", read(f"{SOURCE}/service/{header}"), re.MULTILINE).group(1)
@@ -207,6 +208,7 @@ def test_bash_completes_every_command_and_option(storagectl_binary, fake):
     ("storagectl volume create images new 1G --preallocation f", {"falloc", "full"}),
     ("storagectl volume clone images a.qcow2 new --to-pool ", {"images"}),
     ("storagectl volume convert images b", {"b.raw"}),
+    ("storagectl volume import ", {"images"}),
     ("storagectl volume snapshot revert images a.qcow2 ", {"monday"}),
     ("storagectl volume snapshot create images c", {"c\\ d.raw"}),
     ("storagectl volume wipe --algorithm n", {"nnsa"}),

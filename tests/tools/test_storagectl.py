@@ -379,6 +379,22 @@ def test_upload(tool, pool, folder, tmp_path):
     assert "incomplete" in volume(tool, "v")["Problem"]
 
 
+def test_import(tool, pool, folder, tmp_path):
+    content = random_file(tmp_path / "source", 3_000_017)
+    assert tool.ok("volume", "import", pool, "v", tmp_path / "source", "--sha256", "--mode", "0640") == (
+        f"Volume v imported: 2.86 MiB.\nSHA-256: {sha256(content)}\n")
+    with open(f"{folder}/v", "rb") as f:
+        assert f.read() == content
+    assert volume(tool, "v")["Mode"] == 0o640
+    assert tool.ok("volume", "import", pool, "piped", "-", "--length", "5", stdin="hello") == (
+        "Volume piped imported: 5.00 B.\n")
+    assert volume(tool, "piped")["Capacity"] == 5
+    assert "qcow2" in tool.fails(2, "volume", "import", pool, "w", tmp_path / "source", "--format", "qcow2")
+    tool.fails(6, "volume", "import", pool, "v", tmp_path / "source")
+    tool.fails(1, "volume", "import", pool, "short", "-", "--length", "10", stdin="hello")
+    assert sorted(os.listdir(folder)) == ["piped", "v"]
+
+
 def test_download(tool, pool, folder, tmp_path):
     content = random_file(f"{folder}/v", 3_000_017)
     tool.ok("pool", "refresh", pool)

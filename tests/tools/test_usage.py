@@ -59,6 +59,8 @@ import pytest
     (["volume", "upload", "p", "n"], "and then a file or '-'"),
     (["volume", "upload", "p", "n", "-"], "standard input has no length of its own: say with --length"),
     (["volume", "upload", "p", "n", "-", "--length", "x"], "option '--length' wants a size"),
+    (["volume", "import", "p", "n"], "operands are missing: storagectl volume import POOL NAME FILE|-"),
+    (["volume", "import", "p", "n", "-"], "standard input has no length of its own"),
     (["volume", "download", "p", "n"], "and then a file or '-'"),
     (["volume", "download", "p", "n", "-", "--json"], "there is no place for JSON"),
     (["volume", "download", "p", "n", "f", "--no-wait"], "a file gets its name when it is whole"),

@@ -48,6 +48,8 @@ __storagectl_options() {
         'volume wipe') echo "$common --algorithm --force" ;;
         'volume snapshot list') echo "$common --names" ;;
         'volume snapshot '*) echo "$common --force" ;;
+        'volume import') echo "$common --format --length --sparse --sha256 --allocation --nocow --mode --owner
+                --group" ;;
         'volume upload') echo "$common --offset --length --sparse --sha256 --force" ;;
         'volume download') echo "$common --offset --length --sparse --sha256 --overwrite --force" ;;
         'monitor') echo "$common --count --timeout" ;;
@@ -118,6 +120,14 @@ __storagectl_operand() {
                 fi
                 ;;
         'pool '*) __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
+        'volume import')
+                if ((${#operands[@]} == 0)); then
+                        __storagectl_lines "$cur" < <(__storagectl_names pool list)
+                elif ((${#operands[@]} == 2)); then
+                        compopt -o filenames
+                        COMPREPLY=($(compgen -f -- "$cur"))
+                fi
+                ;;
         'volume list' | 'volume create' | 'volume tree')
                 ((${#operands[@]} > 0)) || __storagectl_lines "$cur" < <(__storagectl_names pool list)
                 ;;
@@ -180,7 +190,7 @@ _storagectl() {
         '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
-        volume) COMPREPLY=($(compgen -W 'list show create clone convert delete resize wipe upload download cat flatten rebase
+        volume) COMPREPLY=($(compgen -W 'list show create clone convert import delete resize wipe upload download cat flatten rebase
                 commit tree snapshot' -- "$cur")) ;;
         'volume snapshot') COMPREPLY=($(compgen -W 'create list revert delete' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
