@@ -19,8 +19,13 @@ static int get_version(sd_bus *bus, const char *path, const char *interface, con
 static int get_features(sd_bus *bus, const char *path, const char *interface, const char *property,
                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
-        return sd_bus_message_append(reply, "as", 9, "dir-pools", "jobs", "live", "paging", "ensure",
-                                     "preallocation", "block-pools", "arrays", "find-sources");
+        static const char *const features[] = {
+                "dir-pools",   "jobs",   "live",         "paging",        "ensure",      "preallocation",
+                "block-pools", "arrays", "find-sources", "data-jobs",     "clone",       "wipe",
+                "transfer",    "import", "snapshots",    "backing-graph", "guest-disks", NULL,
+        };
+
+        return sd_bus_message_append_strv(reply, (char **) features);
 }
 
 static int get_instance(sd_bus *bus, const char *path, const char *interface, const char *property,

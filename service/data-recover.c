@@ -61,6 +61,18 @@ static bool recover_unfinished(Manager *m, const Intent *intent, const char *nam
                unfinished_add(m, intent->uuid, intent->volume, intent->token, name) >= 0;
 }
 
+/*
+ * It gets the number back by which its caller knows it, if no job of this run can have that: those of an
+ * earlier boot may be larger than ours.
+ */
+static void recover_number(Job *job, const char *name)
+{
+        uint64_t id = 0;
+
+        if (sscanf(name, "%" SCNu64, &id) == 1 && id > 0 && id < job->id)
+                job->id = id;
+}
+
 /* True: its file is still needed. */
 static bool recover_one(Manager *m, FILE *f, const char *name)
 {
@@ -78,6 +90,7 @@ static bool recover_one(Manager *m, FILE *f, const char *name)
         if (job_new(m, manager_find_by_uuid(m, intent.uuid), known_operation(intent.operation), UINT32_MAX,
                     intent.volume, &job, NULL) < 0)
                 return keep;
+        recover_number(job, name);
         job->uid = intent.uid;
         job->start = intent.start;
         (void) error_setf(

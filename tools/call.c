@@ -230,23 +230,23 @@ int read_pools(Context *c, const Args *a, const Option *table, json_object **ret
         return 0;
 }
 
-int print_xml(Context *c, const char *path, const char *interface, const Args *a, const Option *table,
-              sd_bus_error *error)
+int print_text(Context *c, const char *path, const char *interface, const char *member, const Args *a,
+               const Option *table, sd_bus_error *error)
 {
         _cleanup_bus_message_unref_ sd_bus_message *m = NULL, *reply = NULL;
-        const char *xml;
+        const char *text;
         int r;
 
-        r = sd_bus_message_new_method_call(c->bus, &m, STORAGE_BUS_NAME, path, interface, "GetXML");
+        r = sd_bus_message_new_method_call(c->bus, &m, STORAGE_BUS_NAME, path, interface, member);
         if (r >= 0)
                 r = call_options(c, m, a, table, false);
         if (r >= 0)
                 r = sd_bus_call(c->bus, m, 0, error, &reply);
         if (r >= 0)
-                r = sd_bus_message_read(reply, "s", &xml);
+                r = sd_bus_message_read(reply, "s", &text);
         if (r < 0)
                 return r;
-        (void) printf("%s%s", xml, *xml && xml[strlen(xml) - 1] == '\n' ? "" : "\n");
+        (void) printf("%s%s", text, *text && text[strlen(text) - 1] == '\n' ? "" : "\n");
         return fflush(stdout) != 0 || ferror(stdout) ? -EIO : 0;
 }
 

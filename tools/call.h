@@ -76,9 +76,12 @@ int read_root(Context *c, json_object **ret, sd_bus_error *error);
  */
 int read_pools(Context *c, const Args *a, const Option *table, json_object **ret, sd_bus_error *error);
 
-/* Prints the XML that GetXML of the object gives. Negative errno and error. */
-int print_xml(Context *c, const char *path, const char *interface, const Args *a, const Option *table,
-              sd_bus_error *error);
+/*
+ * Prints the text that the method of the object answers, such as GetXML; table: which of the options become
+ * keys. Negative errno and error.
+ */
+int print_text(Context *c, const char *path, const char *interface, const char *member, const Args *a,
+               const Option *table, sd_bus_error *error);
 
 /*
  * Reads a file ("-" is standard input) of at most DEF_XML_MAX bytes of text; the caller frees *ret. Negative

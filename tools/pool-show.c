@@ -175,7 +175,7 @@ int pool_show(Context *c, const Args *a)
                 return usage_error("--xml and --json exclude each other");
         r = find_pool(c, a->operands[0], &path, &error);
         if (r >= 0 && args_has(a, "xml"))
-                r = print_xml(c, path, POOL_INTERFACE, a, pool_show_options, &error);
+                r = print_text(c, path, POOL_INTERFACE, "GetXML", a, pool_show_options, &error);
         else if (r >= 0) {
                 r = read_object(c, path, POOL_INTERFACE, &pool, &error);
                 if (r >= 0)

@@ -10,6 +10,7 @@
 #include "tools/volume-call.h"
 #include "tools/volume-change.h"
 #include "tools/volume-clone.h"
+#include "tools/volume-guest.h"
 #include "tools/volume-list.h"
 #include "tools/volume-options.h"
 #include "tools/volume-transfer.h"
@@ -71,7 +72,7 @@ static int volume_show(Context *c, const Args *a)
                 return usage_error("--xml and --json exclude each other");
         r = find_volume_operands(c, a, &path, &used, &error);
         if (r >= 0 && args_has(a, "xml"))
-                r = print_xml(c, path, VOLUME_INTERFACE, a, show_options, &error);
+                r = print_text(c, path, VOLUME_INTERFACE, "GetXML", a, show_options, &error);
         else if (r >= 0 && (r = read_object(c, path, VOLUME_INTERFACE, &volume, &error)) >= 0)
                 r = print_volume(c, volume);
         return r < 0 ? report(c, &error, r) : STATUS_OK;
@@ -363,5 +364,9 @@ const Command volume_commands[] = {
          COMMAND_JOB, NULL, NULL, volume_commit},
         {"volume", "tree", "[POOL]", "show which volumes are built on which", 0, 1, COMMAND_JSON, NULL, NULL,
          volume_tree},
+        {"volume", "disk-xml", "POOL VOLUME|PATH", "describe a volume to a guest of libvirt", 1, 2, 0,
+         volume_disk_xml_options, NULL, volume_disk_xml},
+        {"volume", "blockdev", "POOL VOLUME|PATH", "describe a volume to QEMU, as JSON", 1, 2, COMMAND_JSON,
+         volume_blockdev_options, NULL, volume_blockdev},
         {0},
 };

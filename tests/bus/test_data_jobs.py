@@ -127,6 +127,41 @@ def test_objects_are_all_that_it_works_on(world, service, pool, folder):
     assert service.job(job).get("Objects") == [pool.path]
 
 
+@pytest.mark.private
+def test_cut_off_in_place(world, daemon, service, pool, folder):
+    """A job that the service's end cuts off comes back as failed; its volume is incomplete, also after yet another start,
+    until what was written is written again."""
+    with open(folder + "/v", "wb") as f:
+        f.truncate(MIB)
+    volume = service.wait_volume(pool, "v")
+    reads, feed = os.pipe()
+    os.write(feed, b"x" * 4096)
+    upload = volume.start("Upload", 0, {"length": MIB // 2, "wait": 0}, fds=[reads])
+    _, job = upload.wait()
+    wait_until(lambda: open(folder + "/v", "rb").read(1) == b"x", what="the first byte to be written")
+    daemon.kill()
+    daemon.start()
+    service = world.client(daemon)
+    left, = [o["org.example.Storage1.Job"] for path, o in service.objects().items() if path == job]
+    assert (left["State"], left["Operation"]) == ("failed", "upload-volume")
+    assert left["ErrorName"].endswith(".Interrupted") and "incomplete" in left["ErrorMessage"]
+    assert left["Objects"] == [volume.path, pool.path] and left["StartedByUID"] == 0
+    daemon.restart()
+    service = world.client(daemon)
+    volume = service.volume(volume.path)
+    assert "incomplete" in volume.get("Problem")
+    os.write(feed, b"y" * 32768)
+    service.call(volume.path, "Volume", "Upload", "(ha{sv})", (0, {"length": 32768}), fds=[reads])
+    assert "incomplete" in volume.get("Problem"), "it was more that was to be written"
+    with open(folder + "/source", "wb") as f:
+        f.write(b"z" * (MIB // 2))
+    with open(folder + "/source", "rb") as f:
+        service.call(volume.path, "Volume", "Upload", "(ha{sv})", (0, {}), fds=[f.fileno()])
+    assert volume.get("Problem") == ""
+    os.close(reads)
+    os.close(feed)
+
+
 class FakeLogind:
     """Keeps the locks that were asked for, and sees when they are let go."""
 

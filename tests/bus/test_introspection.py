@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The interface files and what the service says of itself are the same thing."""
 
+import re
 import subprocess
 
 import pytest
@@ -204,7 +205,9 @@ def test_manager_properties(service):
         version = f.read().split("version : '")[1].split("'")[0]
     everything = service.manager.all()
     assert everything["Version"] == version
-    assert "dir-pools" in everything["Features"]
+    doc = annotations(INTERFACES[full_name("Manager")].lookup_property("Features"))[DOC]
+    assert "dir-pools" in everything["Features"] and len(everything["Features"]) > 15
+    assert all(re.search(rf"\b{word}\b", doc) for word in everything["Features"])
     directory = everything["PoolTypes"]["dir"]
     assert {"operations", "source-formats", "volume-formats", "source-keys", "missing-tools"} <= set(directory)
     assert {"build", "delete", "refresh"} <= set(directory["operations"])

@@ -115,7 +115,7 @@ def test_page_has_no_warnings(path):
 
 def test_page_tells_every_command_and_option(storagectl_binary, manual):
     known = commands(storagectl_binary)
-    assert len(known) == 41
+    assert len(known) == 43
     for command in known:
         assert re.search(r"^ +" + " ".join(command) + r"\b", manual, re.MULTILINE), command
         for option in options(storagectl_binary, *command):
@@ -209,6 +209,7 @@ def test_bash_completes_every_command_and_option(storagectl_binary, fake):
     ("storagectl volume clone images a.qcow2 new --to-pool ", {"images"}),
     ("storagectl volume convert images b", {"b.raw"}),
     ("storagectl volume import ", {"images"}),
+    ("storagectl volume disk-xml images a.qcow2 --bus s", {"scsi", "sata"}),
     ("storagectl volume snapshot revert images a.qcow2 ", {"monday"}),
     ("storagectl volume snapshot create images c", {"c\\ d.raw"}),
     ("storagectl volume wipe --algorithm n", {"nnsa"}),

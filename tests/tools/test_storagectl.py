@@ -355,6 +355,17 @@ def test_backing_graph_is_changed(tool, pool, folder):
     tool.fails(3, "volume", "rebase", pool, "up.qcow2", "none")
 
 
+def test_descriptions_for_guests(tool, pool, folder):
+    tool.ok("volume", "create", pool, "v.qcow2", "1M", "--format", "qcow2")
+    xml = tool.ok("volume", "disk-xml", pool, "v.qcow2", "--bus", "scsi", "--target", "sdb", "--readonly")
+    for part in ("<disk", "bus='scsi'", "dev='sdb'", f"{folder}/v.qcow2", "<readonly/>", "type='qcow2'"):
+        assert part in xml.replace('"', "'"), xml
+    described = json.loads(tool.ok("volume", "blockdev", f"{folder}/v.qcow2", "--node-name", "top"))
+    assert (described["driver"], described["node-name"]) == ("qcow2", "top")
+    assert f"{folder}/v.qcow2" in json.dumps(described)
+    assert "bus" in tool.fails(2, "volume", "disk-xml", pool, "v.qcow2", "--bus", "omni")
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
 

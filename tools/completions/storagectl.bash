@@ -44,6 +44,8 @@ __storagectl_options() {
         'volume clone') echo "$common $make --to-pool --reflink --linked --compress --capacity --xml" ;;
         'volume convert') echo "$common $make --to-pool --compress --capacity" ;;
         'volume resize') echo "$common --shrink --delta --allocate --force" ;;
+        'volume disk-xml') echo "$common --bus --device --target --readonly --format --secret" ;;
+        'volume blockdev') echo "$common --node-name --readonly --format --secret" ;;
         'volume rebase') echo "$common --unsafe" ;;
         'volume wipe') echo "$common --algorithm --force" ;;
         'volume snapshot list') echo "$common --names" ;;
@@ -65,6 +67,8 @@ __storagectl_value() {
         --format | --backing-format) COMPREPLY=($(compgen -W 'raw qcow2 qcow qed vdi vmdk vpc vhdx' -- "$cur")) ;;
         --preallocation) COMPREPLY=($(compgen -W 'off metadata falloc full' -- "$cur")) ;;
         --reflink) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")) ;;
+        --bus) COMPREPLY=($(compgen -W 'virtio scsi ide sata usb fdc' -- "$cur")) ;;
+        --device) COMPREPLY=($(compgen -W 'disk cdrom floppy lun' -- "$cur")) ;;
         --algorithm) COMPREPLY=($(compgen -W 'zero trim random nnsa dod bsi gutmann schneier pfitzner7 pfitzner33' \
                 -- "$cur")) ;;
         --to-pool) __storagectl_lines "$cur" < <(__storagectl_names pool list) ;;
@@ -74,7 +78,13 @@ __storagectl_value() {
         --volume-allocation) COMPREPLY=($(compgen -W 'default capacity' -- "$cur")) ;;
         --owner) COMPREPLY=($(compgen -u -- "$cur")) ;;
         --group) COMPREPLY=($(compgen -g -- "$cur")) ;;
-        --target | --source-dev | --source-path | --raid-dev) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
+        --target)
+                if [[ $command != 'volume disk-xml' ]]; then
+                        compopt -o filenames
+                        COMPREPLY=($(compgen -f -- "$cur"))
+                fi
+                ;;
+        --source-dev | --source-path | --raid-dev) compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur")) ;;
         --xml)
                 [[ $command == 'volume create' || $command == 'volume clone' ]] || return 1
                 compopt -o filenames
@@ -90,7 +100,7 @@ __storagectl_value() {
                 ;;
         --uuid | --source-host | --source-name | --source-format | --source-protocol-ver | --source-initiator | \
                 --auth-username | --secret | --adapter | --mount-option | --mode | --label | --prefix | \
-                --raid-spares | --raid-chunk-size | --allocation | --capacity | --offset | --length | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
+                --raid-spares | --raid-chunk-size | --allocation | --capacity | --offset | --length | --node-name | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
         *) return 1 ;;
         esac
 }
@@ -191,7 +201,7 @@ _storagectl() {
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
         volume) COMPREPLY=($(compgen -W 'list show create clone convert import delete resize wipe upload download cat flatten rebase
-                commit tree snapshot' -- "$cur")) ;;
+                commit tree disk-xml blockdev snapshot' -- "$cur")) ;;
         'volume snapshot') COMPREPLY=($(compgen -W 'create list revert delete' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
