@@ -52,7 +52,7 @@ int backend_operations(const Backend *backend, char ***ret)
                 {"upload", backend->volume_open && backend->volume_look},
                 {"download", backend->volume_open != NULL},
                 {"wipe", backend->volume_open && backend->volume_look},
-                {"snapshot", images},
+                {"snapshot", images || backend->type == POOL_LOGICAL},
                 {"flatten", images},
                 {"rebase", images},
                 {"commit", images},

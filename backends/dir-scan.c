@@ -10,6 +10,7 @@
 #include "backends/device-row.h"
 #include "backends/dir-batch.h"
 #include "backends/dir-watch.h"
+#include "backends/file-snapshot.h"
 #include "backends/file-unfinished.h"
 #include "backends/file-volume.h"
 #include "common/worker-protocol.h"
@@ -21,6 +22,7 @@ struct BackendScan {
         ScanCache cache;
         uint32_t generation;
         PoolStatus status;   /* as last seen */
+        bool shares_blocks;  /* the same */
         PoolReport problems; /* of the cache; only its problems are used */
         DirWatch *watch;     /* NULL: not watched */
         BlockWatch *devices; /* of a folder of devices: sizes, media and users change without its names */
@@ -274,6 +276,7 @@ static int report_inaccessible(BackendScan *scan, const char *why, int error, Po
 {
         report->health = HEALTH_INACCESSIBLE;
         report->status = scan->status;
+        report->details.shares_blocks = scan->shares_blocks;
         if (why)
                 return pool_report_add(report, "inaccessible", "%s", why);
         return pool_report_add(report, "inaccessible", "The folder %s cannot be read: %s",
@@ -298,6 +301,8 @@ static int report_status(BackendScan *scan, int dir_fd, PoolReport *report)
         /* What a folder of devices lies on tells nothing about them. */
         if (device_folder(scan->cache.folder))
                 return 0;
+        scan->shares_blocks = file_system_shares_blocks(dir_fd);
+        report->details.shares_blocks = scan->shares_blocks;
         scan->status.capacity = (uint64_t) v.f_blocks * v.f_frsize;
         scan->status.available = (uint64_t) v.f_bavail * v.f_frsize;
         scan->status.allocation = scan->status.capacity - scan->status.available;

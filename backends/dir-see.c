@@ -29,8 +29,8 @@ static int see_gone(Sight *s)
 }
 
 /*
- * Whether this very inode is known, unchanged. A row that we noted ourselves has no inode yet. What was in
- * use need not change when it is let go.
+ * Whether this very inode is known, unchanged, and with it what it is built on. A row that we noted
+ * ourselves has no inode yet. What was in use need not change when it is let go.
  */
 static bool see_known(Sight *s, const struct statx *stx)
 {
@@ -38,6 +38,8 @@ static bool see_known(Sight *s, const struct statx *stx)
 
         if (!k || k->row.in_use || (k->ino != 0 && k->ino != stx->stx_ino) ||
             !file_row_has_stat(&k->row, stx))
+                return false;
+        if (k->row.extra && k->row.extra->backing_missing == file_row_backing_is_there(k->row.extra))
                 return false;
         s->seen->kind = SEEN_KNOWN;
         s->seen->ino = stx->stx_ino;

@@ -18,14 +18,13 @@ static int fail(Replacement *r, int error)
                                r->ctx->pool->name);
 }
 
-/* Only an empty file can be told not to copy on write. */
-static int copy_nocow(Replacement *r)
+int file_copy_nocow(BackendContext *ctx, int old_fd, int new_fd, const char *name)
 {
         unsigned flags;
 
-        if (ioctl(r->old_fd, FS_IOC_GETFLAGS, &flags) < 0 || !(flags & FS_NOCOW_FL))
+        if (ioctl(old_fd, FS_IOC_GETFLAGS, &flags) < 0 || !(flags & FS_NOCOW_FL))
                 return 0;
-        return file_set_nocow(r->ctx, r->new.fd, r->name);
+        return file_set_nocow(ctx, new_fd, name);
 }
 
 int file_replace_begin(BackendContext *ctx, const char *name, int old_fd, Replacement *ret)
@@ -50,7 +49,7 @@ int file_replace_begin(BackendContext *ctx, const char *name, int old_fd, Replac
                         q = fail(&r, q);
         }
         if (q >= 0)
-                q = copy_nocow(&r);
+                q = file_copy_nocow(ctx, old_fd, r.new.fd, name);
         if (q < 0)
                 file_replace_done(&r);
         else

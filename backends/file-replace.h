@@ -29,5 +29,10 @@ int file_replace_begin(BackendContext *ctx, const char *name, int old_fd, Replac
  * becomes durable, and takes its place, durably. Busy, if the old one is not what it was.
  */
 int file_replace_publish(Replacement *r);
+/*
+ * new_fd, which is empty, gets old_fd's flag for no copy on write: only an empty file can be told, and only alike files
+ * share blocks.
+ */
+int file_copy_nocow(BackendContext *ctx, int old_fd, int new_fd, const char *name);
 /* Removes what was not published. */
 void file_replace_done(Replacement *r);

@@ -133,6 +133,19 @@ static int set_problem(ImageExtra *from, VolumeExtra *to)
         return to->problem ? 0 : -ENOMEM;
 }
 
+bool file_row_backing_is_there(const VolumeExtra *extra)
+{
+        struct statx stx;
+
+        if (!extra || isempty(extra->backing_path) || extra->backing_remote)
+                return true;
+        /* Nothing is mounted for it, and no server is asked. Who may not look does not know that it is
+         * missing. */
+        return statx(AT_FDCWD, extra->backing_path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_TYPE,
+                     &stx) >= 0 ||
+               (errno != ENOENT && errno != ENOTDIR);
+}
+
 static int take_extra(const char *folder, ImageExtra *from, VolumeRow *row)
 {
         VolumeExtra *to = row_extra(row);
@@ -157,6 +170,8 @@ static int take_extra(const char *folder, ImageExtra *from, VolumeRow *row)
         if (r < 0)
                 return r;
         r = resolve_backing(folder, to);
+        if (r >= 0)
+                to->backing_missing = !file_row_backing_is_there(to);
         return r < 0 ? r : take_snapshots(from, to);
 }
 

@@ -24,6 +24,8 @@ int file_open_quietly(int dir_fd, const char *name);
 
 /* Sets sizes (not the capacity), times, mode, owner and group from the inode, and the type. */
 void file_row_set_stat(VolumeRow *row, const struct statx *stx);
+/* Whether the file that extra names as the backing store is there. True if it names none, or no file. */
+bool file_row_backing_is_there(const VolumeExtra *extra);
 /* Whether the inode says what the row has from it already. */
 bool file_row_has_stat(const VolumeRow *row, const struct statx *stx);
 

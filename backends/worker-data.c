@@ -120,6 +120,8 @@ static const sd_bus_vtable data_vtable[] = {
         SD_BUS_METHOD("Commit", "ssha(sh)", "", data_worker_commit, 0),
         SD_BUS_METHOD("Snapshot", "sshssa{sv}", "", data_worker_snapshot, 0),
         SD_BUS_METHOD("Wipe", "sshs", "", data_worker_wipe, 0),
+        SD_BUS_METHOD("FileSnapshot", "sshss", "a" VOLUME_ROW_SIGNATURE, data_worker_file_snapshot, 0),
+        SD_BUS_METHOD("CopyBack", "sshh", "", data_worker_copy_back, 0),
         SD_BUS_SIGNAL("Progress", "tt", 0),
         SD_BUS_SIGNAL("Writing", "", 0),
         SD_BUS_SIGNAL("Whole", "", 0),

@@ -44,5 +44,7 @@ int data_worker_measure(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_rebase(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_set_backing(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_commit(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_copy_back(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_file_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -76,6 +76,8 @@ unsigned pool_details_compare(const PoolDetails *a, const PoolDetails *b)
                 parts |= DETAILS_DISK;
         if (!raid_equal(a, b))
                 parts |= DETAILS_RAID;
+        if (a->shares_blocks != b->shares_blocks)
+                parts |= DETAILS_FILES;
         return parts;
 }
 
@@ -152,6 +154,8 @@ int pool_details_append(const PoolDetails *d, sd_bus_message *m)
                 r = append_free_extents(d, m);
         if (r >= 0)
                 r = append_raid(d, m);
+        if (r >= 0 && d->shares_blocks)
+                r = sd_bus_message_append(m, "{sv}", "shares-blocks", "b", 1);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -230,7 +234,7 @@ static const struct {
 static int read_entry(sd_bus_message *m, const char *key, void *userdata)
 {
         PoolDetails *d = userdata;
-        int r;
+        int r, b;
 
         for (size_t i = 0; i < ELEMENTSOF(lists); i++) {
                 if (!streq(lists[i].key, key))
@@ -252,6 +256,11 @@ static int read_entry(sd_bus_message *m, const char *key, void *userdata)
                 return sd_bus_message_read(m, "v", "u", &d->raid_degraded);
         if (streq(key, "raid-progress"))
                 return sd_bus_message_read(m, "v", "d", &d->raid_progress);
+        if (streq(key, "shares-blocks")) {
+                r = sd_bus_message_read(m, "v", "b", &b);
+                d->shares_blocks = r >= 0 && b;
+                return r;
+        }
         return sd_bus_message_skip(m, "v");
 }
 

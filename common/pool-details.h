@@ -42,6 +42,8 @@ typedef struct PoolDetails {
         double raid_progress;   /* 0..1 of raid_action; 0 if idle */
         RaidMember *raid_members;
         size_t n_raid_members;
+
+        bool shares_blocks; /* files in it can share blocks with each other */
 } PoolDetails;
 
 /* Frees what it owns, not details itself, and zeroes it. */
@@ -52,6 +54,7 @@ typedef enum DetailsPart {
         DETAILS_LOGICAL = 1 << 0, /* volume_group, extent_size, thin_pools */
         DETAILS_DISK = 1 << 1,    /* free_extents */
         DETAILS_RAID = 1 << 2,    /* raid_… */
+        DETAILS_FILES = 1 << 3,   /* shares_blocks */
 } DetailsPart;
 
 /* Which parts differ; 0: none. */
@@ -63,8 +66,8 @@ static inline bool pool_details_equal(const PoolDetails *a, const PoolDetails *b
 
 /*
  * Between worker and daemon it is an a{sv}: volume-group s, extent-size t, thin-pools a(stttt), free-extents
- * a(tt), raid-level s, raid-action s, raid-degraded u, raid-progress d, raid-members a(ss); only what is
- * set.
+ * a(tt), raid-level s, raid-action s, raid-degraded u, raid-progress d, raid-members a(ss), shares-blocks b; only
+ * what is set.
  */
 int pool_details_append(const PoolDetails *details, sd_bus_message *m);
 /* Reads one a{sv} into the empty *ret. 0, or a negative errno if it is none. Unknown keys are skipped. */

@@ -3,6 +3,7 @@
 
 #include "common/def-util.h"
 #include "common/volume-check.h"
+#include "common/snapshot-name.h"
 
 static const char *const volume_type_names[_VOLUME_TYPE_MAX] = {
         [VOLUME_FILE] = "file",       [VOLUME_BLOCK] = "block",   [VOLUME_DIR] = "dir",
@@ -161,7 +162,14 @@ int volume_def_copy(const VolumeDef *def, VolumeDef **ret)
 
 int volume_name_validate(const char *name, sd_bus_error *error)
 {
-        return def_check_name("volume", name, error);
+        int r = def_check_name("volume", name, error);
+
+        if (r >= 0 && startswith(name, SNAPSHOT_PREFIX))
+                return error_setf(error, STORAGE_ERROR_INVALID_NAME,
+                                  "'%s' is no name for a volume: those that begin with " SNAPSHOT_PREFIX
+                                  " are of snapshots",
+                                  name);
+        return r;
 }
 
 /* One option of CreateVolume: which field of the definition it is, by the type of its value. */

@@ -139,13 +139,13 @@ static bool extra_equal(const VolumeExtra *a, const VolumeExtra *b)
         return streq_ptr(a->key, b->key) && streq_ptr(a->path, b->path) &&
                streq_ptr(a->backing_path, b->backing_path) &&
                streq_ptr(a->backing_format, b->backing_format) && a->backing_remote == b->backing_remote &&
-               a->encryption == b->encryption && streq_ptr(a->cipher_name, b->cipher_name) &&
-               streq_ptr(a->cipher_mode, b->cipher_mode) && streq_ptr(a->cipher_hash, b->cipher_hash) &&
-               a->cipher_size == b->cipher_size && streq_ptr(a->compat, b->compat) &&
-               a->lazy_refcounts == b->lazy_refcounts && a->extended_l2 == b->extended_l2 &&
-               streq_ptr(a->data_file, b->data_file) && a->cluster_size == b->cluster_size &&
-               streq_ptr(a->label, b->label) && streq_ptr(a->problem, b->problem) && snapshots_equal(a, b) &&
-               extents_equal(a, b);
+               a->backing_missing == b->backing_missing && a->encryption == b->encryption &&
+               streq_ptr(a->cipher_name, b->cipher_name) && streq_ptr(a->cipher_mode, b->cipher_mode) &&
+               streq_ptr(a->cipher_hash, b->cipher_hash) && a->cipher_size == b->cipher_size &&
+               streq_ptr(a->compat, b->compat) && a->lazy_refcounts == b->lazy_refcounts &&
+               a->extended_l2 == b->extended_l2 && streq_ptr(a->data_file, b->data_file) &&
+               a->cluster_size == b->cluster_size && streq_ptr(a->label, b->label) &&
+               streq_ptr(a->problem, b->problem) && snapshots_equal(a, b) && extents_equal(a, b);
 }
 
 bool volume_row_equal(const VolumeRow *a, const VolumeRow *b)
@@ -194,6 +194,7 @@ static const struct ExtraKey {
         {"backing-path", 's', offsetof(VolumeExtra, backing_path)},
         {"backing-format", 's', offsetof(VolumeExtra, backing_format)},
         {"backing-remote", 'b', offsetof(VolumeExtra, backing_remote)},
+        {"backing-missing", 'b', offsetof(VolumeExtra, backing_missing)},
         {"cipher-name", 's', offsetof(VolumeExtra, cipher_name)},
         {"cipher-mode", 's', offsetof(VolumeExtra, cipher_mode)},
         {"cipher-hash", 's', offsetof(VolumeExtra, cipher_hash)},

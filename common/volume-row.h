@@ -21,7 +21,8 @@ typedef struct VolumeExtra {
         char *path; /* NULL: the pool's target path, '/', the name */
         char *backing_path;
         char *backing_format;
-        bool backing_remote; /* backing_path is a "json:" or protocol name */
+        bool backing_remote;  /* backing_path is a "json:" or protocol name */
+        bool backing_missing; /* there was no such file when that was last looked at */
         EncryptionFormat encryption;
         char *cipher_name, *cipher_mode, *cipher_hash;
         uint32_t cipher_size;
@@ -69,8 +70,8 @@ const char *volume_format_intern(const char *s);
  *     s name, y type, s format, b probed, b in-use, t capacity, t allocation, t physical,
  *     x atime, x btime, x ctime, x mtime, u mode, u owner, u group, a{sv} extra
  * Extra's keys: key path backing-path backing-format encryption cipher-name cipher-mode cipher-hash compat
- * data-file label problem (s), backing-remote lazy-refcounts extended-l2 (b), cipher-size (u), cluster-size
- * (t), snapshots a(sstx), extents a(stt).
+ * data-file label problem (s), backing-remote backing-missing lazy-refcounts extended-l2 (b), cipher-size
+ * (u), cluster-size (t), snapshots a(sstx), extents a(stt).
  */
 #define VOLUME_ROW_CONTENTS "sysbbtttxxxxuuua{sv}"
 #define VOLUME_ROW_SIGNATURE "(" VOLUME_ROW_CONTENTS ")"

@@ -90,6 +90,10 @@
  *                                      first what one that was cut off may have left
  *   Wipe(s pool xml, s volume name, h fd, s algorithm)
  *                                      see backends/wipe.h. Reply: it is wiped and fsynced
+ *   FileSnapshot(s pool xml, s volume, h fd, s action, s snapshot) → aROW  the same for a file that shares blocks with
+ *                                      its snapshots, which are files beside it (see common/snapshot-name.h): the
+ *                                      row of what was created
+ *   CopyBack(s pool xml, s volume, h fd, h from)  makes the device equal to another one, writing what differs
  *   Progress(t done, t total)          signal, bytes; at most 4 a second
  *   Writing()                          signal: from now on an existing volume is changed, which is incomplete if this
  *                                      does not come to its end

@@ -8,6 +8,7 @@
 #include "interfaces/reply.h"
 #include "interfaces/volume-methods.h"
 #include "service/incomplete.h"
+#include "service/volume-graph.h"
 #include "service/volume-jobs.h"
 
 #define GETTER(name)                                                                                \
@@ -68,11 +69,14 @@ GETTER(get_encryption)
 GETTER(get_problem)
 {
         const VolumeExtra *extra = ((Volume *) userdata)->row.extra;
-        _cleanup_free_ char *incomplete = NULL;
+        _cleanup_free_ char *incomplete = NULL, *backing = NULL;
 
-        if (incomplete_describe(userdata, &incomplete) < 0)
+        if (incomplete_describe(userdata, &incomplete) < 0 ||
+            volume_describe_backing(userdata, &backing) < 0)
                 return -ENOMEM;
-        return sd_bus_message_append(reply, "s", incomplete ?: extra ? strempty(extra->problem) : "");
+        if (!incomplete && extra && extra->problem)
+                return sd_bus_message_append(reply, "s", extra->problem);
+        return sd_bus_message_append(reply, "s", incomplete ?: strempty(backing));
 }
 
 GETTER(get_pool)

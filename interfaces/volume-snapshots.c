@@ -13,7 +13,7 @@
 #define SNAPSHOT_SIGNATURE "(sttoa{sv})"
 
 /* Of a row in a message, besides its strings. */
-#define SNAPSHOT_SIZE 80U
+#define SNAPSHOT_SIZE 256U
 
 int snapshots_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret,
                    sd_bus_error *error)
@@ -40,20 +40,28 @@ size_t snapshots_size(const Volume *v)
         return size;
 }
 
-static int append_more(sd_bus_message *m, const SnapshotInfo *info)
+static int append_more(sd_bus_message *m, const SnapshotInfo *info, SnapshotKind kind)
 {
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}", "kind", "s", snapshot_kind_to_string(kind));
         if (r >= 0 && info->id)
                 r = sd_bus_message_append(m, "{sv}", "id", "s", info->id);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+typedef struct Reply {
+        sd_bus_message *m;
+        SnapshotKind kind;
+} Reply;
+
 static int append_snapshot(const SnapshotInfo *info, void *userdata)
 {
         _cleanup_free_ char *path = NULL;
-        sd_bus_message *m = userdata;
+        Reply *reply = userdata;
+        sd_bus_message *m = reply->m;
         int r;
 
         if (info->volume && !(path = path_of_volume(info->volume->pool, info->volume->row.name)))
@@ -62,18 +70,19 @@ static int append_snapshot(const SnapshotInfo *info, void *userdata)
         if (r >= 0)
                 r = sd_bus_message_append(m, "stto", info->name, info->time, info->size, path ?: "/");
         if (r >= 0)
-                r = append_more(m, info);
+                r = append_more(m, info, reply->kind);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 static int get_snapshots(sd_bus *bus, const char *path, const char *interface, const char *property,
                          sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
+        Reply to = {.m = reply, .kind = volume_snapshot_kind(userdata)};
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', SNAPSHOT_SIGNATURE);
         if (r >= 0)
-                r = volume_snapshots_each(userdata, append_snapshot, reply);
+                r = volume_snapshots_each(userdata, append_snapshot, &to);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

@@ -29,8 +29,8 @@ static size_t managed_size(const Volume *v, const char *path)
         if (extra)
                 n += strlen(strempty(extra->backing_path)) + strlen(strempty(extra->path)) +
                      strlen(strempty(extra->key)) + strlen(strempty(extra->problem));
-        if (v->overlay) /* Backing, and in Dependents of the other */
-                n += 2 * strlen(path);
+        if (v->overlay) /* Backing, and in Dependents of the other; in Problem */
+                n += 2 * strlen(path) + strlen(v->overlay->backing);
         return n + snapshots_size(v) + strlen(path) + MANAGED_VOLUME_SIZE;
 }
 

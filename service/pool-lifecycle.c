@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include "service/pool-worker.h"
+#include "service/snapshot-file.h"
 #include "service/store.h"
 
 #define RETRY_MIN_USEC (2 * USEC_PER_SEC)
@@ -125,6 +126,7 @@ static void forget_contents(Pool *pool)
         RB_FOREACH_SAFE (v, VolumeTree, &pool->volumes, next) {
                 volume_remove(v);
         }
+        snapshot_files_sweep(pool, true);
         pool->scanned = false;
         pool->status = (PoolStatus){};
         pool_set_details(pool, &(PoolDetails){0});

@@ -3,6 +3,7 @@
 #include "common/log.h"
 
 #include "service/incomplete.h"
+#include "service/snapshot-file.h"
 #include "service/unfinished.h"
 
 #define BACKOFF_MIN_USEC (100 * USEC_PER_MSEC)
@@ -133,6 +134,7 @@ static void sweep(Pool *pool)
                 if (v->seen_in != pool->listing)
                         volume_remove(v);
         }
+        snapshot_files_sweep(pool, false);
         incomplete_sweep(pool);
 }
 
@@ -190,6 +192,8 @@ static void on_rows(Pool *pool, sd_bus_message *m)
 
                 if (v)
                         volume_remove(v);
+                else
+                        snapshot_file_remove(pool, name);
         }
 }
 

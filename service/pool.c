@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include "service/pool-worker.h"
+#include "service/volume-snapshot.h"
 
 /* Signals of one pool's volumes a slice; then the loop turns to others. About a millisecond's work. */
 #define SLICE_SIGNALS 32U
@@ -221,6 +222,8 @@ void pool_set_details(Pool *pool, PoolDetails *details)
         pool_details_done(&pool->details);
         pool->details = *details;
         *details = (PoolDetails){0};
+        if (changes & DETAILS_FILES)
+                volume_snapshots_depend_on_pool(pool);
         if (changes & DETAILS_LOGICAL)
                 pool_changed(pool, POOL_CHANGE_LOGICAL);
         if (changes & DETAILS_DISK)

@@ -82,6 +82,7 @@ struct Pool {
         uint64_t last_refresh, generation;
 
         struct VolumeTree volumes;
+        struct SnapshotTree snapshot_files;
         uint32_t n_volumes;
         TAILQ_HEAD(, Volume) dirty;
         TAILQ_HEAD(, RemovedVolume) removed;

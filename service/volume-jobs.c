@@ -5,6 +5,7 @@
 
 #include "service/data-job.h"
 #include "service/volume-graph.h"
+#include "service/volume-snapshot.h"
 #include "service/volume-work.h"
 
 /* What a job on a volume keeps. */
@@ -211,6 +212,11 @@ int volume_create_linked(Pool *pool, VolumeDef *def, uid_t uid, Job **ret, sd_bu
         return create(pool, def, "clone-volume", NULL, uid, ret, error);
 }
 
+int volume_create_snapshot_volume(Pool *pool, VolumeDef *def, uid_t uid, Job **ret, sd_bus_error *error)
+{
+        return create(pool, def, "create-snapshot", NULL, uid, ret, error);
+}
+
 /* delete */
 
 static int fill_delete(Operation *op, sd_bus_message *m)
@@ -229,18 +235,25 @@ static void delete_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
         job_finish(op->job, error);
 }
 
-int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *error)
+int volume_delete_as(Volume *v, const char *operation, bool force, uid_t uid, Job **ret, sd_bus_error *error)
 {
         int r;
 
         /* What others are built on stays: without it they are worth nothing. */
         r = volume_require_no_dependents(v, NULL, "deleted", error);
         if (r >= 0)
-                r = begin_on(v, "delete-volume", "changed", uid, ret, error);
+                r = volume_require_no_snapshot_files(v, error);
+        if (r >= 0)
+                r = begin_on(v, operation, "changed", uid, ret, error);
         if (r < 0)
                 return r;
         ((VolumeWork *) (*ret)->data)->force = force;
         return submit(*ret, "DeleteVolume", fill_delete, delete_done);
+}
+
+int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *error)
+{
+        return volume_delete_as(v, "delete-volume", force, uid, ret, error);
 }
 
 /* resize */

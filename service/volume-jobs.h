@@ -18,6 +18,9 @@ int volume_create_linked(Pool *pool, VolumeDef *def, uid_t uid, Job **ret, sd_bu
 int volume_ensure(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
                   sd_bus_error *error);
 int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *error);
+/* The same for a volume that is the snapshot of another. */
+int volume_create_snapshot_volume(Pool *pool, VolumeDef *def, uid_t uid, Job **ret, sd_bus_error *error);
+int volume_delete_as(Volume *v, const char *operation, bool force, uid_t uid, Job **ret, sd_bus_error *error);
 
 typedef struct VolumeResize {
         uint64_t capacity; /* bytes; to add, if delta */

@@ -4,6 +4,8 @@
 #include "service/device-id.h"
 #include "service/incomplete.h"
 #include "service/pool.h"
+#include "service/snapshot-file.h"
+#include "service/volume-graph.h"
 #include "service/volume-snapshot.h"
 
 static int overlay_compare(Overlay *a, Overlay *b)
@@ -156,13 +158,39 @@ static void mark_backing(const Overlay *o)
         Volume *backing = volume_find_by_path(o->volume->pool->manager, o->backing);
 
         if (backing)
-                mark(backing, VOLUME_DEPENDENTS);
+                mark(backing, VOLUME_DEPENDENTS | VOLUME_SNAPSHOTS);
+}
+
+Volume *volume_backing_or_self(const Volume *v)
+{
+        return v->overlay ? volume_find_by_path(v->pool->manager, v->overlay->backing) : NULL;
+}
+
+Volume *volume_backing(const Volume *v)
+{
+        Volume *backing = volume_backing_or_self(v);
+
+        return backing == v ? NULL : backing;
+}
+
+/* A circle becomes one, or none, by what one of its members is built on: it is every member's problem. */
+static void mark_circle(Volume *v)
+{
+        Volume *next = v;
+
+        if (!volume_is_in_circle(v))
+                return;
+        do {
+                mark(next, VOLUME_CONTENT);
+                next = volume_backing_or_self(next);
+        } while (next && next != v);
 }
 
 static void overlay_remove(Volume *v)
 {
         if (!v->overlay)
                 return;
+        mark_circle(v);
         RB_REMOVE(OverlayTree, &v->pool->manager->overlays, v->overlay);
         mark_backing(v->overlay);
         free(v->overlay->backing);
@@ -191,6 +219,7 @@ static int overlay_add(Volume *v)
         v->overlay = o;
         RB_INSERT(OverlayTree, &v->pool->manager->overlays, o);
         mark_backing(o);
+        mark_circle(v);
         return 0;
 }
 
@@ -205,18 +234,8 @@ static void mark_dependents(const Volume *v)
         path = volume_path(v);
         while (path && (o = volume_next_dependent(v, path, o))) {
                 if (o->volume != v)
-                        mark(o->volume, VOLUME_BACKING);
+                        mark(o->volume, VOLUME_BACKING | VOLUME_CONTENT);
         }
-}
-
-Volume *volume_backing(const Volume *v)
-{
-        Volume *backing;
-
-        if (!v->overlay)
-                return NULL;
-        backing = volume_find_by_path(v->pool->manager, v->overlay->backing);
-        return backing == v ? NULL : backing;
 }
 
 Overlay *volume_next_dependent(const Volume *v, const char *path, Overlay *last)
@@ -333,6 +352,9 @@ static int volume_changed(Volume *v, VolumeRow *row)
                 r = odd_update(v);
         if (r >= 0 && changes & VOLUME_BACKING)
                 r = overlay_add(v);
+        /* How large it is, is shown there too. */
+        else if (v->overlay && changes & VOLUME_SIZES && v->row.type == VOLUME_BLOCK)
+                mark_backing(v->overlay);
         mark(v, changes);
         return r;
 }
@@ -340,6 +362,14 @@ static int volume_changed(Volume *v, VolumeRow *row)
 int volume_update(Pool *pool, VolumeRow *row, Volume **ret)
 {
         Volume *v, *other;
+
+        if (snapshot_file_is(row->name)) {
+                int r = snapshot_file_update(pool, row);
+
+                if (r >= 0)
+                        volume_row_done(row);
+                return r;
+        }
 
         v = calloc(1, sizeof *v);
         if (!v)
@@ -422,6 +452,8 @@ void volume_flush(Volume *v)
 void volumes_clear(Pool *pool)
 {
         Volume *v, *next;
+
+        snapshot_files_sweep(pool, true);
 
         RB_FOREACH_SAFE (v, VolumeTree, &pool->volumes, next) {
                 volume_free(v);

@@ -49,6 +49,17 @@ typedef struct OddVolume {
 RB_HEAD(OddTree, OddVolume);
 RB_PROTOTYPE(OddTree, OddVolume, node, odd_compare)
 
+/* A file that is the snapshot of another one: no volume. In its pool's tree by its name. */
+typedef struct SnapshotFile {
+        RB_ENTRY(SnapshotFile) node;
+        char *name;
+        uint64_t time, size; /* µs UTC, bytes */
+        uint32_t seen_in;    /* the complete listing that it was last part of */
+} SnapshotFile;
+
+RB_HEAD(SnapshotTree, SnapshotFile);
+RB_PROTOTYPE(SnapshotTree, SnapshotFile, node, snapshot_compare)
+
 struct Volume {
         RB_ENTRY(Volume) node;     /* in pool->volumes, by name */
         TAILQ_ENTRY(Volume) dirty; /* in pool->dirty while changes != 0 */
@@ -65,7 +76,7 @@ RB_PROTOTYPE(VolumeTree, Volume, node, volume_compare)
 
 /*
  * Takes row (which is emptied) into the pool: a new volume, or the change of a known one, with its changes
- * marked for announcement. 0 or -ENOMEM.
+ * marked for announcement. A file that is a snapshot is no volume: *ret is left as it is. 0 or -ENOMEM.
  */
 int volume_update(Pool *pool, VolumeRow *row, Volume **ret);
 /* Removes and frees it, and marks that for announcement. */
@@ -90,7 +101,9 @@ Volume *volume_find_by_device(Manager *m, const char *path);
 char *volume_path(const Volume *v);
 char *volume_key(const Volume *v);
 
-/* The volume that v is an overlay of, if it is one of ours. */
+/* The volume that v is an overlay of, if it is one of ours, and another one. */
 Volume *volume_backing(const Volume *v);
+/* The same, also if it names itself. */
+Volume *volume_backing_or_self(const Volume *v);
 /* Those that are overlays of v, one after the other: NULL first, then what was returned last. */
 Overlay *volume_next_dependent(const Volume *v, const char *path, Overlay *last);

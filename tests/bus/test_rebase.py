@@ -314,3 +314,71 @@ def test_a_guest_has_it(chain):
         guest.wait(10)
     images.wait_released(chain.path["top"])
     chain.volume["top"].Flatten()
+
+
+def test_missing_backing_file_is_shown_and_forgotten(world, chain):
+    """In a pool: live, whoever takes it away. Outside: when the overlay's pool is looked at."""
+    middle, top = chain.volume["middle"], chain.volume["top"]
+    log = chain.service.log()
+    os.rename(chain.path["base"], chain.path["base"] + ".away")
+    log.wait_for(lambda s: s.member == "PropertiesChanged" and "missing" in s.args[1].get("Problem", ""))
+    assert chain.path["base"] in middle.get("Problem") and top.get("Problem") == ""
+    with refused("Unsupported"):
+        top.Flatten()
+    os.rename(chain.path["base"] + ".away", chain.path["base"])
+    middle.wait_for("Problem", "")
+    outside = world.folder() + "/outside"
+    images.qemu_img("create", "-q", "-f", "qcow2", "-u", "-b", outside, "-F", "raw", chain.path["other"], SIZE)
+    other = chain.service.wait_volume(chain.pool, "other")
+    other.wait_for("Problem", lambda text: outside in text and "missing" in text)
+    images.make(outside, SIZE, format="raw")
+    chain.pool.Refresh()
+    assert other.get("Problem") == ""
+    os.unlink(outside)
+    chain.pool.Refresh()
+    assert "missing" in other.get("Problem")
+    chain.service.make_pool("outside", os.path.dirname(outside))
+    images.make(outside, SIZE, format="raw")
+    other.wait_for("Problem", "")
+
+
+def test_circle_is_shown_and_forgotten(chain):
+    """It hurts nobody, and each of its members says so until it is broken."""
+    names = ("middle", "top")
+    images.qemu_img("rebase", "-u", "-b", chain.path["top"], "-F", "qcow2", chain.path["middle"])
+    for name in names:
+        chain.volume[name].wait_for("Problem", lambda text: "circle" in text)
+    with refused("HasDependents"):
+        chain.volume["top"].Delete()
+    with refused("LimitsExceeded", "Busy", "Unsupported"):
+        chain.volume["top"].Flatten()
+    assert {"base", "middle", "top"} <= chain.service.volumes(chain.pool).keys()
+    chain.pool.Refresh()
+    assert "circle" in chain.volume["top"].get("Problem")
+    log = chain.service.log()
+    chain.volume["middle"].Rebase(chain.volume["base"].path, {"unsafe": True})
+    for name in names:
+        log.wait_changed(chain.volume[name].path, "Problem", "")
+        assert chain.volume[name].get("Problem") == ""
+    # One that names itself.
+    images.qemu_img("rebase", "-u", "-b", chain.path["top"], "-F", "qcow2", chain.path["top"])
+    chain.volume["top"].wait_for("Problem", lambda text: "circle" in text)
+    chain.volume["top"].Rebase(chain.volume["middle"].path, {"unsafe": True})
+    assert chain.volume["top"].get("Problem") == ""
+
+
+def test_long_chains_are_bounded(service, pool, folder):
+    """Longer than any job follows, and no slower for it."""
+    images.make(f"{folder}/v0", MIB)
+    template = f"{folder}/.t"
+    for i in range(1, 80):
+        images.qemu_img("create", "-q", "-f", "qcow2", "-u", "-b", f"{folder}/v{i - 1}", "-F", "qcow2", template, MIB)
+        os.rename(template, f"{folder}/v{i}")
+    last = service.wait_volume(pool, "v79")
+    last.wait_for("BackingPath", f"{folder}/v78")
+    pool.Refresh()
+    assert len(service.volumes(pool)) == 80 and last.get("Problem") == ""
+    with refused("LimitsExceeded"):
+        last.Flatten()
+    last.Rebase(service.volume(pool.GetVolume("v0")).path, {"unsafe": True})
+    last.Flatten()

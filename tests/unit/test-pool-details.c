@@ -16,6 +16,7 @@ static PoolDetails full_details(void)
                 .raid_action = strdup("recover"),
                 .raid_degraded = 1,
                 .raid_progress = 0.25,
+                .shares_blocks = true,
                 .n_raid_members = 2,
         };
 

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# disks: 2x512M
+# timeout: 1800
+"""Snapshots of logical volumes, thick and thin, by the same interface as those of images and files."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from client import MIB, iterate_until, refused
+
+SIZE = 32 * MIB
+WAIT = {"wait": 120_000_000}
+
+
+@pytest.fixture
+def pool(service, disks):
+    path, job = service.manager.DefinePool("vg0", "logical", {"source-devices": disks},
+                                           {"wait": 60_000_000, "build": True, "start": True})
+    assert job == "/"
+    return service.pool(path)
+
+
+@pytest.fixture(params=["thick", "thin"])
+def volume(request, service, pool):
+    """(its kind, its Volume, its Volume.Snapshots, its device)"""
+    options = {"allocation": 0} if request.param == "thin" else {}
+    path, job = pool.CreateVolume("data", SIZE, {**WAIT, **options})
+    assert job == "/"
+    write("/dev/vg0/data", 1, 0, 8 * MIB)
+    return request.param, service.volume(path), service.proxy(path, "Volume.Snapshots"), "/dev/vg0/data"
+
+
+def write(device, byte, offset, length):
+    fd = os.open(device, os.O_WRONLY)
+    try:
+        os.pwrite(fd, bytes([byte]) * length, offset)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def contents(device):
+    digest = hashlib.sha256()
+    with open(device, "rb", buffering=0) as f:
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def names(snapshots):
+    return sorted(row[0] for row in snapshots.get("Snapshots"))
+
+
+def data_percent(name):
+    out = subprocess.run(["lvs", "--noheadings", "-o", "data_percent", f"vg0/{name}"], capture_output=True, text=True,
+                         timeout=60, check=True).stdout.strip()
+    return float(out)
+
+
+def test_made_listed_gone_back_to_deleted(service, pool, volume):
+    kind, data, snapshots, device = volume
+    log, first = service.log(), contents(device)
+    snapshots.CreateSnapshot("first", WAIT)
+    (name, when, size, where, more), = snapshots.get("Snapshots")
+    assert (name, where, more) == ("first", pool.GetVolume("first"), {"kind": "logical"}) and when > 0
+    log.wait_changed(data.path, "Snapshots", timeout=30)
+    assert data.get("Dependents") == [where] and service.volume(where).get("Backing") == data.path
+    write(device, 2, 4 * MIB, 8 * MIB)
+    second = contents(device)
+    snapshots.CreateSnapshot("second", WAIT)
+    write(device, 3, 0, 2 * MIB)
+    for wanted, name in ((first, "first"), (second, "second"), (first, "first")):
+        used = data_percent(name)
+        snapshots.RevertSnapshot(name, WAIT)
+        assert contents(device) == wanted and contents(f"/dev/vg0/{name}") == wanted, name
+        assert names(snapshots) == ["first", "second"]
+        # Going back takes no room of the snapshot that is gone back to.
+        assert data_percent(name) <= used + 0.01
+    with refused("HasDependents") as refusal:
+        data.Delete(WAIT)
+    assert "first" in refusal.text
+    with refused("Exists"):
+        snapshots.CreateSnapshot("second", WAIT)
+    with refused("NotFound"):
+        snapshots.RevertSnapshot("data", WAIT)
+    for name in ("first", "second"):
+        snapshots.DeleteSnapshot(name, WAIT)
+    assert names(snapshots) == [] and contents(device) == first and data.get("Problem") == ""
+    # One that is made by hand is one, too.
+    size = ["-L", "16M"] if kind == "thick" else []
+    subprocess.run(["lvcreate", "-q", "-s", "-n", "byhand", *size, "vg0/data"], check=True, timeout=60,
+                   capture_output=True)
+    iterate_until(lambda: names(snapshots) == ["byhand"], 60, "what was made by hand")
+
+
+def test_in_use(pool, volume):
+    """A new one is what a power cut would leave; but nobody goes back beneath a mounted file system."""
+    _kind, data, snapshots, device = volume
+    subprocess.run(["mkfs.ext4", "-q", device], check=True, timeout=60)
+    snapshots.CreateSnapshot("before", WAIT)
+    subprocess.run(["mount", device, "/mnt"], check=True, timeout=60)
+    try:
+        with open("/mnt/file", "w", encoding="ascii") as f:
+            f.write("x" * 100000)
+        os.sync()
+        snapshots.CreateSnapshot("mounted", WAIT)
+        for options in ({}, {"force": True}):
+            with refused("InUse"):
+                snapshots.RevertSnapshot("before", {**WAIT, **options})
+    finally:
+        subprocess.run(["umount", "/mnt"], check=True, timeout=60)
+    assert data.get("Problem") == ""
+    snapshots.RevertSnapshot("mounted", WAIT)
+    subprocess.run(["e2fsck", "-p", device], check=False, timeout=60)
+    subprocess.run(["mount", device, "/mnt"], check=True, timeout=60)
+    try:
+        assert os.path.getsize("/mnt/file") == 100000
+    finally:
+        subprocess.run(["umount", "/mnt"], check=True, timeout=60)
+
+
+def test_cut_off(daemon, service, volume):
+    """What is gone back to halfway says so, and doing it again makes it whole."""
+    _kind, data, snapshots, device = volume
+    snapshots.CreateSnapshot("s", WAIT)
+    wanted, seen = contents(device), set()
+    for delay in (0.0, 0.1, 0.3):
+        write(device, 7, 0, SIZE)
+        pending = snapshots.start("RevertSnapshot", "s", WAIT, timeout=150)
+        iterate_until(lambda p=pending: daemon.workers("data") or p.done, 60, "the data worker")
+        time.sleep(delay)
+        for pid in daemon.workers("data"):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        iterate_until(lambda p=pending: p.done, 120, "the end of it")
+        problem = data.get("Problem")
+        seen.add(problem[:10])
+        if not problem:
+            assert contents(device) in (wanted, hashlib.sha256(bytes([7]) * SIZE).hexdigest())
+        else:
+            assert "incomplete" in problem
+        snapshots.RevertSnapshot("s", WAIT)
+        assert data.get("Problem") == "" and contents(device) == wanted
