@@ -99,6 +99,9 @@ int copy_back(BackendContext *ctx, int from, int to, const char *name, int (*wri
                         "Volume '%s' of pool '%s' cannot go back to that snapshot: they are not of the same "
                         "size any more",
                         name, ctx->pool->name);
+        /* A snapshot that ran out of room cannot be read at all, and nothing has changed then. */
+        if (r >= 0 && size > 0)
+                r = read_all(from, source, size < BLOCK_SIZE ? size : BLOCK_SIZE, 0);
         if (r >= 0)
                 r = writing(userdata);
         if (r >= 0)

@@ -18,6 +18,9 @@
  */
 #define THIN_POOL_FIFTHS 4U
 
+/* A chunk of 4 KiB that differs takes 16 bytes in a thick snapshot's list of these. */
+#define SNAPSHOT_LIST_PART 256U
+
 typedef struct Create {
         BackendContext *ctx;
         const VolumeDef *def;
@@ -197,8 +200,13 @@ static int make_snapshot(Create *c)
         if (c->origin->thick_snapshot)
                 return refuse(c, STORAGE_ERROR_UNSUPPORTED,
                               "LVM makes no snapshots of snapshots, but of thin volumes");
-        r = round_up(c, c->def->allocation_set && c->def->allocation > 0 ? c->def->allocation : capacity,
-                     &room);
+        /* With the list of what differs it takes more than its origin: LVM gives it no more than it can use.
+         */
+        if (c->def->allocation_set && c->def->allocation > 0)
+                room = c->def->allocation;
+        else
+                room = capacity + capacity / SNAPSHOT_LIST_PART + c->group.extent_size;
+        r = round_up(c, room, &room);
         if (r < 0)
                 return r;
         return bd_lvm_lvsnapshotcreate(vg, origin, name, room, thick, &gerror) ? 0 : fail(c, &gerror);
@@ -217,8 +225,7 @@ static const LogicalLv *choose_pool(const LogicalGroup *group)
         for (size_t i = 0; i < group->n_lvs; i++) {
                 const LogicalLv *lv = &group->lvs[i];
 
-                if (lv->thin_pool && !strchr("pFDM", lv->attr[8]) &&
-                    (!best || room_of(lv) > room_of(best)))
+                if (lv->thin_pool && !strchr("pFDM", lv->attr[8]) && (!best || room_of(lv) > room_of(best)))
                         best = lv;
         }
         return best;

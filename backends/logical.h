@@ -10,7 +10,7 @@
  * be less than its capacity is a thin volume: it is put into the thin pool of the group that has the most
  * room; if there is none, one named "thinpool" is made of four fifths of what is free. A volume with a
  * backing path is a snapshot of that volume: of a thin one in its thin pool, of a thick one with a room of
- * its own for differences, which is as large as its allocation (as its origin, if none is given: then it
+ * its own for differences, which is as large as its allocation (as its origin and a list, if none is given: then it
  * cannot overflow).
  */
 

@@ -118,6 +118,9 @@ static void test_compare(void)
         b.raid_progress = 0.5;
         assert(pool_details_compare(&a, &b) == DETAILS_RAID);
         b.raid_progress = a.raid_progress;
+        b.shares_blocks = false;
+        assert(pool_details_compare(&a, &b) == DETAILS_FILES);
+        b.shares_blocks = true;
         b.raid_members[0].state[0] = 'A';
         b.raid_degraded = 0;
         b.free_extents[0].start = 0;

@@ -15,6 +15,7 @@ static VolumeExtra *full_extra(void)
         e->backing_path = strdup("/base");
         e->backing_format = strdup("raw");
         e->backing_remote = true;
+        e->backing_missing = true;
         e->encryption = ENCRYPTION_LUKS;
         e->cipher_name = strdup("aes");
         e->cipher_mode = strdup("xts");
