@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "backends/block-mark.h"
+
 #define ZEROS_SIZE (256U * 1024U)
 /* What a device zeroes by itself begins and ends at pages, so that nothing in memory is in the way. */
 #define PAGE_MASK UINT64_C(4095)
@@ -102,10 +104,36 @@ int end_open(BackendContext *ctx, int fd, const char *volume, bool foreign, bool
         return 0;
 }
 
-void end_done(const TransferEnd *end)
+void end_done(TransferEnd *end)
 {
         if (end->foreign && !end->sequential)
                 (void) lseek(end->fd, (off_t) end->offset, SEEK_SET);
+        free(end->held);
+        end->held = NULL;
+}
+
+int end_hold_head(TransferEnd *end)
+{
+        int r = end->kind == END_DEVICE ? block_mark_find(end->fd, NULL) : 0;
+
+        if (r < 0)
+                return end_fail(end, r, false);
+        if (r == 0)
+                return 0;
+        end->held = calloc(1, BLOCK_MARK_SIZE);
+        return end->held ? 0 : end_fail(end, ENOMEM, true);
+}
+
+/* How many of the next n bytes (NULL: zeros) are kept for later. */
+static size_t hold(TransferEnd *end, const void *buffer, uint64_t n)
+{
+        uint64_t part = end->held && end->offset < BLOCK_MARK_SIZE ? BLOCK_MARK_SIZE - end->offset : 0;
+
+        part = part < n ? part : n;
+        if (part > 0 && buffer)
+                memcpy(end->held + end->offset, buffer, part);
+        end->offset += part;
+        return part;
 }
 
 bool end_is_stream(const TransferEnd *end)
@@ -190,9 +218,11 @@ int end_read(TransferEnd *end, void *buffer, size_t n, size_t *ret)
 
 int end_write(TransferEnd *end, const void *buffer, size_t n)
 {
-        const uint8_t *at = buffer;
+        size_t kept = hold(end, buffer, n);
+        const uint8_t *at = (const uint8_t *) buffer + kept;
         int r = 0;
 
+        n -= kept;
         end->ends_in_hole &= n == 0;
         while (n > 0) {
                 ssize_t written;
@@ -303,6 +333,9 @@ static int zero_device(TransferEnd *end, uint64_t n)
 
 int end_write_zeros(TransferEnd *end, uint64_t n)
 {
+        n -= hold(end, NULL, n);
+        if (n == 0)
+                return 0;
         if (end->sequential || end->no_holes)
                 return write_plain_zeros(end, n);
         return end->kind == END_DEVICE ? zero_device(end, n) : zero_file(end, n);
@@ -344,13 +377,10 @@ static int set_length(const TransferEnd *end)
         return end_fail(end, errno, true);
 }
 
-int end_sync(TransferEnd *end)
+static int sync_all(TransferEnd *end)
 {
-        int r;
+        int r = 0;
 
-        if (end_is_stream(end))
-                return 0;
-        r = set_length(end);
         while (r >= 0) {
                 /* A client's may be of a kind that nothing can be said of. */
                 if (fsync(end->fd) >= 0 || (end->foreign && (errno == EINVAL || errno == ENOSYS)))
@@ -358,4 +388,26 @@ int end_sync(TransferEnd *end)
                 r = errno == EINTR ? end_check_cancelled(end) : end_fail(end, errno, true);
         }
         return r;
+}
+
+static int write_held(TransferEnd *end)
+{
+        size_t n = end->size < BLOCK_MARK_SIZE ? (size_t) end->size : BLOCK_MARK_SIZE;
+
+        return pwrite(end->fd, end->held, n, 0) == (ssize_t) n ? 0 : end_fail(end, EIO, true);
+}
+
+int end_sync(TransferEnd *end)
+{
+        int r;
+
+        if (end_is_stream(end))
+                return 0;
+        r = set_length(end);
+        if (r >= 0)
+                r = sync_all(end);
+        if (r < 0 || !end->held)
+                return r;
+        r = write_held(end);
+        return r < 0 ? r : sync_all(end);
 }

@@ -22,6 +22,7 @@ typedef struct TransferEnd {
         bool ends_in_hole; /* what was written reaches beyond the file's end */
         bool no_holes;     /* it has shown that it cannot have any */
         bool zero; /* of a device: all that is not written yet reads as zeros already; set by the caller */
+        uint8_t *held; /* owned, see end_hold_head(); NULL: nothing is held back */
         dev_t device;
         ino_t inode; /* 0 for a device */
 } TransferEnd;
@@ -32,7 +33,12 @@ typedef struct TransferEnd {
  */
 int end_open(BackendContext *ctx, int fd, const char *volume, bool foreign, bool write, TransferEnd *ret);
 /* A client's position is behind what was transferred, as read() and write() leave it. */
-void end_done(const TransferEnd *end);
+void end_done(TransferEnd *end);
+/*
+ * If it is a partition that is being filled, what belongs in the place of its mark (block-mark.h) is held
+ * back, and written by end_sync(), when all else is durable. Nothing of it is written yet.
+ */
+int end_hold_head(TransferEnd *end);
 
 bool end_is_stream(const TransferEnd *end);
 /* They are one file or device. */

@@ -303,11 +303,14 @@ int transfer_in(const Transfer *t, TransferResult *ret)
                 r = check_room(&f);
         if (r >= 0)
                 r = prepare(&f);
+        if (r >= 0 && t->fresh)
+                r = end_hold_head(&f.to);
         if (r >= 0)
                 r = flow(&f);
         end_done(&f.from);
         if (r >= 0)
                 r = finish(&f, ret);
+        end_done(&f.to);
         flow_done(&f);
         return r;
 }

@@ -2,16 +2,15 @@
 #include "service/data-job.h"
 #include "common/log.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 
 #include "service/data-queue.h"
 #include "service/incomplete.h"
 #include "service/pool-worker.h"
 #include "service/store.h"
 #include "service/unfinished.h"
+#include "service/volume-work.h"
 
 /* A data job may take hours; what is too long is decided by whoever watches its progress. */
 #define MOVE_TIMEOUT_USEC (UINT64_C(7 * 24 * 3600) * USEC_PER_SEC)
@@ -26,18 +25,12 @@ struct DataJob {
         char *token;
         char *intent; /* the name of its file; NULL: there is none */
         /* As long as that of an unfinished file is open, its lock tells everybody that it is no leftover. */
-        int fds[DATA_FDS_MAX];
+        DataFds fds;
         sd_bus_error outcome;
         void (*published)(Operation *, Pool *, sd_bus_message *, const sd_bus_error *);
         void (*reserved)(Job *, int, bool);
         const char *xml; /* of what is reserved; the job's */
 };
-
-static void close_all(DataJob *d)
-{
-        for (size_t i = 0; i < DATA_FDS_MAX; i++)
-                d->fds[i] = safe_close(d->fds[i]);
-}
 
 DataJob *data_job_free(DataJob *d)
 {
@@ -45,7 +38,7 @@ DataJob *data_job_free(DataJob *d)
                 return NULL;
         data_place_leave(d->job->manager, &d->place);
         worker_process_free(d->worker);
-        close_all(d);
+        data_fds_close(&d->fds);
         free(d->token);
         free(d->intent);
         sd_bus_error_free(&d->outcome);
@@ -55,7 +48,7 @@ DataJob *data_job_free(DataJob *d)
 
 int data_job_fd(const Job *job, size_t i)
 {
-        return job->data_job->fds[i];
+        return job->data_job->fds.fds[i];
 }
 
 static void remove_intent(Job *job)
@@ -160,22 +153,6 @@ static void cancel_moving(Job *job)
                 end_moving(d, &d->outcome);
 }
 
-/*
- * Whoever is the last to close a device waits until all that was written to it is on the disk: that shall be
- * the worker. What a file system would have to ask somebody for is not asked.
- */
-static void let_go_of_devices(DataJob *d)
-{
-        struct statx stx;
-
-        for (size_t i = 0; i < DATA_FDS_MAX; i++) {
-                if (d->fds[i] >= 0 &&
-                    statx(d->fds[i], "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stx) >= 0 &&
-                    S_ISBLK(stx.stx_mode))
-                        d->fds[i] = safe_close(d->fds[i]);
-        }
-}
-
 static void start_moving(DataPlace *place)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -189,7 +166,7 @@ static void start_moving(DataPlace *place)
         if (r >= 0)
                 r = send_step(d);
         if (r >= 0) {
-                let_go_of_devices(d);
+                data_fds_let_go_of_devices(&d->fds);
                 return;
         }
         d->worker = worker_process_free(d->worker);
@@ -237,8 +214,7 @@ static int write_intent(DataJob *d, StoreDone done)
                      d->step.kind == DATA_MAKES      ? "token="
                      : d->step.kind == DATA_REPLACES ? "replaced"
                                                      : "in-place",
-                     strempty(d->token), d->step.start,
-                     d->step.end) < 0)
+                     strempty(d->token), d->step.start, d->step.end) < 0)
                 return -ENOMEM;
         /* One that is to be made may be remembered beyond this boot, in which numbers are unique. */
         if (d->making)
@@ -262,12 +238,7 @@ static int take_arguments(DataJob *d, const DataStep *step, const int *fds, size
                 if (!d->token)
                         return -ENOMEM;
         }
-        for (size_t i = 0; i < n_fds && i < DATA_FDS_MAX; i++) {
-                d->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-                if (d->fds[i] < 0)
-                        return -errno;
-        }
-        return 0;
+        return data_fds_copy(&d->fds, fds, n_fds);
 }
 
 static DataJob *data_job_new(Job *job)
@@ -278,8 +249,7 @@ static DataJob *data_job_new(Job *job)
                 return NULL;
         d->job = job;
         d->place.start = start_moving;
-        for (size_t i = 0; i < DATA_FDS_MAX; i++)
-                d->fds[i] = -EBADF;
+        data_fds_init(&d->fds);
         data_job_free(job->data_job);
         job->data_job = d;
         return d;
@@ -331,6 +301,21 @@ static void remember(Job *job)
                 log_error("Cannot remember that volume '%s' is to be removed", job->volume_name);
 }
 
+static int fill_look(Operation *op, sd_bus_message *m)
+{
+        return sd_bus_message_append(m, "s", op->job->volume_name);
+}
+
+static void look_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        DataJob *d = op->job->data_job;
+
+        if (error)
+                job_finish(op->job, &d->outcome);
+        else
+                volume_job_finish_with_row(op->job, pool, reply, &d->outcome);
+}
+
 static void discard_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
         DataJob *d = op->job->data_job;
@@ -339,7 +324,10 @@ static void discard_done(Operation *op, Pool *pool, sd_bus_message *reply, const
                 remember(op->job);
         else
                 remove_intent(op->job);
-        job_finish(op->job, &d->outcome);
+        /* What became whole at the last moment has not been discarded, and was not shown until now. */
+        if (error || !unfinished_needed(pool) ||
+            pool_worker_call(pool, op->job, "LookVolume", fill_look, look_done, 0, NULL) < 0)
+                job_finish(op->job, &d->outcome);
 }
 
 static void discard(Job *job, const sd_bus_error *error)
@@ -352,7 +340,7 @@ static void discard(Job *job, const sd_bus_error *error)
         }
         job->cancel = NULL;
         /* A device that is open cannot be removed. */
-        close_all(d);
+        data_fds_close(&d->fds);
         if (pool_worker_call(job->pool, job, "DiscardVolume", fill_token, discard_done, 0, NULL) >= 0)
                 return;
         remember(job);
@@ -367,7 +355,7 @@ static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const
                 discard(op->job, error);
                 return;
         }
-        close_all(d);
+        data_fds_close(&d->fds);
         remove_intent(op->job);
         d->published(op, pool, reply, NULL);
 }

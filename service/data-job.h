@@ -8,6 +8,7 @@
  * interrupted.
  */
 
+#include "service/data-fds.h"
 #include "service/pool.h"
 
 typedef enum DataKind {
@@ -18,9 +19,6 @@ typedef enum DataKind {
         DATA_CHANGES,  /* writes into an existing volume: if it does not come to its end, that is incomplete
                         */
 } DataKind;
-
-/* What a clone is made of: the new volume, the source, and what that is built on. */
-#define DATA_FDS_MAX 64U
 
 typedef struct DataStep {
         const char *verb; /* of the data worker; a literal */
