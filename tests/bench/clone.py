@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 
-from lines import median
+from lines import median, percentile
 from world import STORAGE, run
 
 MIB = 1 << 20
@@ -29,7 +29,7 @@ def fsync(path):
     os.close(fd)
 
 
-def take_turns(ways, rounds, made):
+def take_turns(ways, rounds, undo):
     """{way: [ms]}: in another order each round, each with nothing left to be written; the first round is a warm-up."""
     times = {name: [] for name in ways}
     names = list(ways)
@@ -41,7 +41,7 @@ def take_turns(ways, rounds, made):
             taken = (time.perf_counter() - begin) * 1000
             if i > 0:
                 times[name].append(taken)
-            os.unlink(made)
+            undo(name)
     return times
 
 
@@ -67,6 +67,19 @@ def clone_ways(world, pool, folder, name, form):
     return ways
 
 
+def measure_others(world, lines, size, clone, made):
+    """What another client's calls take meanwhile."""
+    def some():
+        for _ in range(size.rounds):
+            clone()
+            os.unlink(made)
+    finish = world.probe()
+    some()
+    times = finish()
+    lines.add("other clients", "Get of Version, a large volume is cloned: p99", percentile(times["get"], 0.99) / 1000,
+              "ms", target=5, note=f"p50 {percentile(times['get'], 0.5) / 1000:.2f}, {len(times['get']):,} calls")
+
+
 def measure_clone(world, lines, size):
     mib = size.clone_mib
     folder = world.folder()
@@ -75,15 +88,23 @@ def measure_clone(world, lines, size):
     pool = world.storaged.add_pool("clone", folder)
     if world.libvirt:
         world.libvirt.add_pool("clone", folder)
+
+    def undo(way):
+        # libvirt does not see that a file is gone.
+        if way == "virsh":
+            world.libvirt.virsh("vol-delete", "copy", "--pool", "clone")
+        else:
+            os.unlink(folder + "/copy")
     for name, form, tool in (("plain", "raw", "cp --sparse=always"), ("image", "qcow2", "qemu-img convert")):
-        taken = take_turns(clone_ways(world, pool, folder, name, form), size.rounds, folder + "/copy")
+        taken = take_turns(clone_ways(world, pool, folder, name, form), size.rounds, undo)
         t = {way: median(values) for way, values in taken.items()}
         for way, against in (("tool and fsync", tool + " and fsync"), ("tool", tool + ", not on the disk yet"),
                              ("virsh", "virsh vol-clone")):
             if way in t:
                 lines.add("clone", f"{mib} MiB {form}", t["storaged"], "ms", against=against, base=t[way],
-                          ratio=t[way] / t["storaged"], target=0.95 if way != "tool" else None, at_least=True,
+                          ratio=t[way] / t["storaged"], target=0.95 if way == "tool and fsync" else None, at_least=True,
                           note="the ratio is of speeds")
+    measure_others(world, lines, size, clone_ways(world, pool, folder, "plain", "raw")["storaged"], folder + "/copy")
     if world.libvirt:
         world.libvirt.remove_pool("clone")
     world.storaged.remove_pool(pool)
