@@ -119,8 +119,7 @@ int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret)
                 r = strv_extend(&argv, "--target-is-zero");
         if (r >= 0 && c->compress)
                 r = strv_extend(&argv, "-c");
-        /* Past the page cache: whoever closes a device must write what is left there. */
-        if (r >= 0 && c->device)
+        if (r >= 0 && c->direct)
                 r = extend_all(&argv, (const char *const[]){"-t", "none", NULL});
         /* Where nothing is allocated by writing, the order does not matter. */
         if (r >= 0 && streq(c->target_format, "raw"))

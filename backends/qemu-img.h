@@ -29,6 +29,7 @@ int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink
 typedef struct QemuImgConvert {
         const char *source, *target, *target_format; /* QEMU's name for the format */
         bool device, zero, compress;
+        bool direct;     /* past the page cache */
         uint64_t offset; /* of a raw target: where it begins */
 } QemuImgConvert;
 

@@ -5,6 +5,7 @@
  * where both are plain, or a format cannot be written; all else is converted by qemu-img.
  */
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -116,6 +117,8 @@ static int look(Copy *c)
                 return fail(c, r);
         if (capacity < c->def->capacity)
                 return refuse(c, STORAGE_ERROR_BUSY, "its source has become larger meanwhile; try again");
+        if (c->size == 0 && !image_format_is_plain(c->from.formats[0]))
+                return refuse(c, STORAGE_ERROR_UNSUPPORTED, "its source does not tell how large it is");
         c->def->capacity = capacity;
         r = block_mark_find(c->to, NULL);
         if (r < 0)
@@ -161,11 +164,11 @@ static int try_reflink(Copy *c)
                 return fail(c, r);
         if (c->reflink == REFLINK_AUTO)
                 return 0;
-        return refuse(c, STORAGE_ERROR_UNSUPPORTED,
-                      "it cannot share blocks with its source (reflink): for that both must be files of the "
-                      "same format "
-                      "on one file system that can do it, such as btrfs and xfs, and nothing may be changed "
-                      "on the way");
+        return refuse(
+                c, STORAGE_ERROR_UNSUPPORTED,
+                "it cannot share blocks with its source (reflink): for that both must be files of the "
+                "same format on one file system that can do it, such as btrfs and xfs, and nothing may "
+                "be changed on the way");
 }
 
 static int make_plan(Copy *c)
@@ -209,8 +212,7 @@ static int copy_bytes(Copy *c)
                 if (c->size < c->def->capacity)
                         return refuse(c, STORAGE_ERROR_UNSUPPORTED,
                                       "an image of that format can only be copied as it is, and so is as "
-                                      "large as its "
-                                      "source");
+                                      "large as its source");
                 copy.capacity = copy.size;
                 if (ftruncate(c->to, (off_t) copy.size) < 0)
                         return fail(c, errno);
@@ -222,6 +224,20 @@ static int copy_bytes(Copy *c)
         return copy_raw(&c->ctx, &copy);
 }
 
+/*
+ * Whether it can be written past the page cache: what was not written yet when that is cancelled need not
+ * be, and the rest is on the disk sooner. Compressed clusters are no whole blocks.
+ */
+static bool can_be_direct(const Copy *c, int to)
+{
+        char path[sizeof("/proc/self/fd/") + 16];
+        _cleanup_close_ int fd = -EBADF;
+
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%i", to);
+        fd = c->compress ? -EBADF : open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+        return fd >= 0;
+}
+
 /* What a guest sees of the source, from byte start to end, to offset in the file or device to. */
 static int run_convert(Copy *c, int to, uint64_t start, uint64_t end, uint64_t offset)
 {
@@ -231,6 +247,7 @@ static int run_convert(Copy *c, int to, uint64_t start, uint64_t end, uint64_t o
                 .device = to == c->to && c->device,
                 .zero = to != c->to || c->zero || !c->device,
                 .compress = c->compress,
+                .direct = can_be_direct(c, to),
                 .offset = offset,
         };
         _cleanup_free_ char *source = NULL, *said = NULL;
@@ -249,8 +266,8 @@ static int run_convert(Copy *c, int to, uint64_t start, uint64_t end, uint64_t o
         return qemu_img_call(&c->ctx, &(QemuImgCall){.argv = argv,
                                                      .fds = fds,
                                                      .n_fds = c->from.n + 1,
-                                                     .total = c->size,
-                                                     .tells = true,
+                                                     .total = to == c->to ? c->size : 0,
+                                                     .tells = to == c->to,
                                                      .compresses = c->compress,
                                                      .what = said});
 }
@@ -260,12 +277,7 @@ static int convert_to_file(Copy *c)
         int r;
 
         r = file_volume_make(&c->ctx, c->def, &c->plan, c->to);
-        if (r >= 0)
-                r = run_convert(c, c->to, 0, UINT64_MAX, 0);
-        if (r < 0 || c->plan.format != IMAGE_VMDK)
-                return r;
-        r = vmdk_set_extent_name(c->to, c->def->name);
-        return r < 0 ? fail(c, r) : 0;
+        return r < 0 ? r : run_convert(c, c->to, 0, UINT64_MAX, 0);
 }
 
 static int convert_to_device(Copy *c)
@@ -326,6 +338,14 @@ static int put_head(Copy *c, bool plain)
         return pwrite(c->to, data, (size_t) c->head, 0) == (ssize_t) c->head ? 0 : fail(c, EIO);
 }
 
+/* A VMDK has its own name in it. */
+static int set_own_name(Copy *c)
+{
+        int r = c->format == IMAGE_VMDK ? vmdk_set_extent_name(c->to, c->def->name) : 0;
+
+        return r < 0 ? fail(c, r) : 0;
+}
+
 static int copy(Copy *c)
 {
         bool plain = image_format_is_plain(c->from.formats[0]) && image_format_is_plain(c->format);
@@ -340,6 +360,8 @@ static int copy(Copy *c)
                                 : convert_to_file(c);
         if (r >= 0 && c->head > 0)
                 r = put_head(c, plain);
+        if (r >= 0)
+                r = set_own_name(c);
         return r < 0 ? r : sync_all(c);
 }
 

@@ -1,41 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service/volume-clone.h"
 
-#include <fcntl.h>
-
 #include "common/def-util.h"
 #include "service/data-job.h"
+#include "service/volume-chain.h"
 #include "service/volume-jobs.h"
 #include "service/volume-work.h"
 
-/* The source, or an image that it is built on. */
-typedef struct Member {
-        Pool *pool; /* the job's lock on the volume keeps it */
-        char *name;
-        char *format;
-        int fd; /* owned */
-} Member;
-
 typedef struct Work {
+        VolumeChain from; /* the source, and what that is built on */
         char *xml;
         char *preallocation;
         const char *reflink;
         bool compress;
         int zero;
-        Member *members;
-        size_t n, n_open;
 } Work;
 
 static void work_free(void *p)
 {
         Work *w = p;
 
-        for (size_t i = 0; i < w->n; i++) {
-                free(w->members[i].name);
-                free(w->members[i].format);
-                safe_close(w->members[i].fd);
-        }
-        free(w->members);
+        volume_chain_done(&w->from);
         free(w->xml);
         free(w->preallocation);
         free(w);
@@ -76,8 +61,7 @@ static int set_backing(const Volume *source, VolumeDef *def)
         def->backing_path = volume_path(source);
         if (!def->backing_path)
                 return -ENOMEM;
-        return free_and_strdup(&def->backing_format,
-                               source->row.type == VOLUME_BLOCK ? "raw" : source->row.format);
+        return free_and_strdup(&def->backing_format, volume_image_format(source));
 }
 
 int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeClone *clone, VolumeDef *def,
@@ -134,59 +118,6 @@ static int check(const Pool *pool, const Volume *source, const VolumeDef *def, c
         return pool_require_active(source->pool, "read", error);
 }
 
-/* the chain */
-
-static int add_member(Work *w, const Volume *v, const char *format)
-{
-        Member *members = reallocarray(w->members, w->n + 1, sizeof *members);
-
-        if (!members)
-                return -ENOMEM;
-        w->members = members;
-        members[w->n] = (Member){
-                .pool = v->pool, .name = strdup(v->row.name), .format = strdup(format), .fd = -EBADF};
-        w->n++;
-        return members[w->n - 1].name && members[w->n - 1].format ? 0 : -ENOMEM;
-}
-
-static int refuse_chain(const Volume *v, const char *why, sd_bus_error *error)
-{
-        return error_setf(error, STORAGE_ERROR_UNSUPPORTED,
-                          "The contents of volume '%s' of pool '%s' cannot be read: its backing store %s %s",
-                          v->row.name, v->pool->def->name, v->row.extra->backing_path, why);
-}
-
-/* All that QEMU would open must be known: a header may name anything. */
-static int add_chain(Work *w, const Volume *v, sd_bus_error *error)
-{
-        /* A partition's format is the system in it. */
-        const char *format = v->row.type == VOLUME_BLOCK ? "raw" : v->row.format;
-
-        for (;;) {
-                const VolumeExtra *extra = v->row.extra;
-                bool plain = streq(format, "raw");
-                int r = add_member(w, v, format);
-
-                /* The origin of an LVM snapshot is no business of whoever reads it. */
-                if (r < 0 || plain || !extra || !extra->backing_path)
-                        return r;
-                if (extra->backing_remote || !volume_backing(v))
-                        return refuse_chain(
-                                v,
-                                "is no volume of an active pool; define a pool over the folder that it is "
-                                "in",
-                                error);
-                if (!extra->backing_format)
-                        return refuse_chain(
-                                v, "has no format recorded, and guessing it is dangerous; rebase it", error);
-                if (w->n == DATA_FDS_MAX - 1)
-                        return refuse_chain(
-                                v, "is at the end of a very long chain, or of a circle; flatten it", error);
-                format = extra->backing_format;
-                v = volume_backing(v);
-        }
-}
-
 /* the steps */
 
 static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
@@ -202,17 +133,6 @@ static void copied(Job *job, const sd_bus_error *error)
         data_job_publish(job, error, publish_done);
 }
 
-static int append_from(const Job *job, sd_bus_message *m)
-{
-        const Work *w = job->data;
-        int r;
-
-        r = sd_bus_message_open_container(m, 'a', "(sh)");
-        for (size_t i = 0; r >= 0 && i < w->n; i++)
-                r = sd_bus_message_append(m, "(sh)", w->members[i].format, data_job_fd(job, i + 1));
-        return r < 0 ? r : sd_bus_message_close_container(m);
-}
-
 static int fill_copy(Job *job, sd_bus_message *m)
 {
         _cleanup_free_ char *pool_xml = NULL;
@@ -223,20 +143,11 @@ static int fill_copy(Job *job, sd_bus_message *m)
         if (r >= 0)
                 r = sd_bus_message_append(m, "ssh", pool_xml, w->xml, data_job_fd(job, 0));
         if (r >= 0)
-                r = append_from(job, m);
+                r = volume_chain_append(job, &w->from, 0, w->from.n, 1, m);
         return r < 0 ? r
                      : sd_bus_message_append(m, "a{sv}", 4, "reflink", "s", w->reflink, "compress", "b",
                                              (int) w->compress, "preallocation", "s",
                                              strempty(w->preallocation), "zero", "b", w->zero);
-}
-
-static void fail_to_read(Job *job, const Pool *pool, int r)
-{
-        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-
-        (void) error_set_errno(&error, r, "Cannot read what the worker of pool '%s' answered",
-                               pool->def->name);
-        job_finish(job, &error);
 }
 
 static void reserved(Job *job, int fd, bool zero)
@@ -246,61 +157,26 @@ static void reserved(Job *job, int fd, bool zero)
         int fds[DATA_FDS_MAX] = {fd};
 
         w->zero = zero;
-        for (size_t i = 0; i < w->n; i++)
-                fds[i + 1] = w->members[i].fd;
+        for (size_t i = 0; i < w->from.n; i++)
+                fds[i + 1] = w->from.members[i].fd;
         job->next = copied;
-        data_job_run(job, &step, fds, w->n + 1);
+        data_job_run(job, &step, fds, w->from.n + 1);
         /* The data job has copies of them. */
-        for (size_t i = 0; i < w->n; i++)
-                w->members[i].fd = safe_close(w->members[i].fd);
+        for (size_t i = 0; i < w->from.n; i++)
+                w->from.members[i].fd = safe_close(w->from.members[i].fd);
 }
 
-static void open_next(Job *job);
-
-static void opened(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
-{
-        Work *w = op->job->data;
-        Member *member = &w->members[w->n_open];
-        int fd, r;
-
-        if (error) {
-                job_finish(op->job, error);
-                return;
-        }
-        r = sd_bus_message_read(reply, "h", &fd);
-        if (r >= 0) {
-                member->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-                r = member->fd < 0 ? -errno : 0;
-        }
-        if (r < 0) {
-                fail_to_read(op->job, pool, r);
-                return;
-        }
-        w->n_open++;
-        open_next(op->job);
-}
-
-static int fill_open(Operation *op, sd_bus_message *m)
-{
-        Work *w = op->job->data;
-
-        return sd_bus_message_append(m, "ssa{sv}", w->members[w->n_open].name, "read", 0);
-}
-
-/* One after the other; then the new one is reserved. */
-static void open_next(Job *job)
+static void opened(Job *job)
 {
         Work *w = job->data;
 
-        if (w->n_open < w->n)
-                (void) volume_job_submit(job, w->members[w->n_open].pool, "OpenVolume", fill_open, opened);
-        else
-                data_job_reserve(job, w->xml, reserved);
+        data_job_reserve(job, w->xml, reserved);
 }
 
 static int prepare(const Volume *source, const VolumeDef *def, const VolumeClone *clone, Work *w,
                    sd_bus_error *error)
 {
+        const char *format = volume_image_format(source);
         int r;
 
         w->reflink = clone->reflink;
@@ -308,7 +184,9 @@ static int prepare(const Volume *source, const VolumeDef *def, const VolumeClone
         r = volume_def_format_xml(def, &w->xml);
         if (r >= 0)
                 r = free_and_strdup(&w->preallocation, clone->preallocation);
-        return r < 0 ? r : add_chain(w, source, error);
+        if (r >= 0)
+                r = volume_chain_add(&w->from, source, format, false, error);
+        return r < 0 ? r : volume_chain_add_backing(&w->from, source, format, error);
 }
 
 static int take_locks(VolumeLocks *l, Pool *pool, Volume *source, const VolumeDef *def)
@@ -343,7 +221,7 @@ static int begin(Pool *pool, Volume *source, const VolumeDef *def, const VolumeC
         }
         (*ret)->data = w;
         (*ret)->free_data = work_free;
-        open_next(*ret);
+        volume_chain_open(*ret, opened);
         return 0;
 }
 

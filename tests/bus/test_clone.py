@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import time
 
@@ -26,16 +27,18 @@ def write_sparse(path, size=SIZE):
             f.write(os.urandom(65536))
 
 
-def image(path, kind, size=SIZE, **options):
-    """An image of that format with such contents."""
-    raw = path + ".raw"
+def image(path, kind, size=SIZE, data=0):
+    """An image of that format with such contents, which appears in its folder when it is whole."""
+    raw = os.path.dirname(os.path.dirname(path)) + "/making"
+    made = raw
     write_sparse(raw, size)
-    if kind == "raw":
-        os.rename(raw, path)
-        return
-    settings = [x for k, v in options.items() for x in ("-o", f"{k}={v}")]
-    subprocess.run(["qemu-img", "convert", "-O", kind, *settings, raw, path], check=True)
-    os.unlink(raw)
+    with open(raw, "r+b") as f:
+        f.write(os.urandom(data))
+    if kind != "raw":
+        made = raw + "-" + kind
+        subprocess.run(["qemu-img", "convert", "-O", kind, raw, made], check=True)
+        os.unlink(raw)
+    shutil.move(made, path)
 
 
 def same(a, kind_a, b, kind_b, strict=False):
@@ -83,9 +86,10 @@ KINDS = ["raw", "qcow2", "qcow", "qed", "vdi", "vmdk", "vpc"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_pair_of_formats(service, pool, other, folder, kind):
+def test_every_pair_of_formats(service, world, pool, folder, kind):
     image(folder + "/a", kind)
     source = service.wait_volume(pool, "a")
+    other = service.make_pool("other", world.tmpfs("256m"))
     for target in KINDS:
         path, _ = other.CloneVolume(source.path, "to-" + target, {"format": target})
         clone = service.volume(path)
@@ -130,8 +134,9 @@ def test_options_of_the_new_volume(service, pool, other, folder):
 
 
 def test_compressed(service, pool, other, folder):
-    with open(folder + "/a", "wb") as f:
+    with open(folder + "/../a", "wb") as f:
         f.write(b"the same again and again" * (SIZE // 24))
+    os.rename(folder + "/../a", folder + "/a")
     source = service.wait_volume(pool, "a")
     path, _ = other.CloneVolume(source.path, "z", {"format": "qcow2", "compress": True})
     made = service.volume(path).get("Path")
@@ -243,6 +248,16 @@ def test_chain_over_pools(service, pool, other, folder):
     assert sorted(os.listdir(folder)) == ["base", "top"]
 
 
+@pytest.mark.parametrize("kind, base", [("qed", "raw"), ("vmdk", "vmdk")])
+def test_chain_of_other_formats(service, pool, other, folder, kind, base):
+    image(folder + "/a", base)
+    source = service.wait_volume(pool, "a")
+    over = service.volume(pool.CloneVolume(source.path, "over", {"linked": True, "format": kind})[0])
+    assert over.get("Backing") == source.path and over.get("Format") == kind
+    whole = service.volume(other.CloneVolume(over.path, "whole", {"format": "raw"})[0])
+    same(folder + "/a", base, whole.get("Path"), "raw")
+
+
 def make_overlay(path, backing, *recorded):
     subprocess.run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", backing, *recorded, path, str(SIZE)], check=True)
 
@@ -281,9 +296,11 @@ def test_what_a_header_names_is_not_read(service, pool, folder, world):
 @pytest.mark.parametrize("kind", ["btrfs", "xfs"])
 def test_reflink(service, world, kind):
     mount = small_file_system(world, kind)
-    pool = service.make_pool("links", mount)
-    for name, form in (("raw", "raw"), ("image", "qcow2")):
+    contents = {"raw": "raw", "image": "qcow2"}
+    for name, form in contents.items():
         image(f"{mount}/{name}", form, 16 * MIB)
+    pool = service.make_pool("links", mount)
+    for name, form in contents.items():
         source = service.wait_volume(pool, name)
         path, _ = pool.CloneVolume(source.path, name + "-link", {"reflink": "always"})
         shared = subprocess.run(["filefrag", "-v", service.volume(path).get("Path")], capture_output=True, text=True,
@@ -317,9 +334,7 @@ def test_no_reflink(service, pool, folder):
 
 @pytest.mark.parametrize("options", [{}, {"format": "qcow2"}, {"preallocation": "full"}, {"format": "qcow2", "compress": True}])
 def test_no_space(service, world, pool, folder, options):
-    with open(folder + "/a", "wb") as f:
-        for _ in range(12):
-            f.write(os.urandom(MIB))
+    image(folder + "/a", "raw", 12 * MIB, data=12 * MIB)
     source = service.wait_volume(pool, "a")
     small = service.make_pool("small", world.tmpfs("8m"))
     with refused("NoSpace"):
@@ -328,15 +343,14 @@ def test_no_space(service, world, pool, folder, options):
     assert service.volumes(small) == {}
 
 
+SLOW_SIZE = 64 * MIB
 SLOW = {"format": "qcow2", "compress": True, "wait": 0}
 
 
 @pytest.fixture
 def slow(service, pool, folder):
     """A source that takes a while to compress."""
-    with open(folder + "/a", "wb") as f:
-        for _ in range(96):
-            f.write(os.urandom(MIB))
+    image(folder + "/a", "raw", SLOW_SIZE, data=SLOW_SIZE)
     return service.wait_volume(pool, "a")
 
 
@@ -345,7 +359,7 @@ def test_progress_and_cancel(service, other, slow):
     path, job = other.CloneVolume(slow.path, "b", SLOW)
     log.wait_changed(job, "BytesDone", timeout=20)
     got = service.job(job).all()
-    assert got["Operation"] == "clone-volume" and got["BytesTotal"] == 96 * MIB and 0 <= got["Progress"] <= 1
+    assert got["Operation"] == "clone-volume" and got["BytesTotal"] == SLOW_SIZE and 0 <= got["Progress"] <= 1
     assert path in got["Objects"] and slow.path in got["Objects"]
     began = time.monotonic()
     service.job(job).Cancel()
@@ -368,7 +382,7 @@ def test_cancel_of_a_plain_copy(service, other, slow):
 def test_locks(service, pool, other, folder, slow):
     """The source stays as it is as long as it is read, and everything else goes on."""
     _, job = other.CloneVolume(slow.path, "b", SLOW)
-    for call in (slow.Delete, lambda: slow.Resize(128 * MIB), pool.Stop, other.Stop):
+    for call in (slow.Delete, lambda: slow.Resize(2 * SLOW_SIZE), pool.Stop, other.Stop):
         with refused("Busy") as e:
             call()
         assert job.rsplit("/", 1)[1] in e.text
@@ -383,7 +397,7 @@ def test_locks(service, pool, other, folder, slow):
     for number in (job, second):
         service.job(number).Cancel()
         service.wait_job(number)
-    slow.Resize(128 * MIB)
+    slow.Resize(2 * SLOW_SIZE)
     slow.Delete()
     assert os.listdir(folder) == []
 
@@ -453,12 +467,10 @@ def test_killed_at_any_moment(world, daemon, service, folder):
     if ON_SYSTEM:
         pytest.skip("needs a service of its own")
     rng = random.Random(SEED)
-    pool, other = service.make_pool("p", folder, autostart=True), service.make_pool("other", world.folder())
-    target = other.get("TargetPath")
+    pool, target = service.make_pool("p", folder), world.tmpfs("400m")
+    other = service.make_pool("other", target)
     kinds = {"raw": {}, "qcow2": {"format": "qcow2"}, "prealloc": {"preallocation": "full"}}
-    image(folder + "/a", "raw", 48 * MIB)
-    with open(folder + "/a", "r+b") as f:
-        f.write(os.urandom(24 * MIB))
+    image(folder + "/a", "raw", 48 * MIB, data=24 * MIB)
     seconds = {}
     for i in range(45):
         kind = list(kinds)[i % 3]

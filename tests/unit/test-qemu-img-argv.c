@@ -99,6 +99,7 @@ static void test_convert(void)
                              .target = QEMU_IMG_TARGET,
                              .target_format = "raw",
                              .device = true,
+                             .direct = true,
                              .offset = 4096};
         assert(qemu_img_convert_argv(&c, &argv) == 0);
         check(argv, "qemu-img convert -p -n -t none -W --target-image-opts json:{} "

@@ -184,6 +184,25 @@ def test_partitions(service, files, source, disks, kind):
     assert partitions(disks[1]) == before
 
 
+def test_cancel(service, files, vg, source, disks):
+    """It ends at once, and nothing is left."""
+    with open(files.get("TargetPath") + "/large", "wb") as f:
+        for _ in range(300):
+            f.write(b"x" * MIB)
+    large = service.wait_volume(files, "large")
+    pool = make_disk_pool(service, disks[1], "gpt")
+    for target, name in ((vg, "c"), (pool, Path(disks[1]).name + "1")):
+        log = service.log()
+        _, job = target.CloneVolume(large.path, name, {"wait": 0})
+        log.wait_changed(job, "BytesDone", timeout=60)
+        service.job(job).Cancel()
+        got = service.wait_job(job)
+        assert got["State"] == "cancelled" and got["BytesDone"] < got["BytesTotal"], got
+        log.close()
+    wait_until(lambda: lvs() == {}, 30, "no logical volume")
+    assert partitions(disks[1]) == {} and service.volumes(pool) == {} and service.volumes(vg) == {}
+
+
 def test_host_device(service, files, vg, disks):
     """A disk of the machine as it is, by its stable name, into a file and into a volume."""
     with open(disks[2], "r+b", buffering=0) as f:
@@ -203,7 +222,31 @@ def test_host_device(service, files, vg, disks):
         clone(service.pool(path), source, "no")
 
 
-def rounds(daemon, rng, begin, settled, number=8):
+def test_import_that_is_cut_off(daemon, service, disks):
+    """A partition is no volume before all of it is there, and goes with the service that began to fill it."""
+    pool, part = make_disk_pool(service, disks[1], "dos"), Path(disks[1]).name + "1"
+    data = os.urandom(3 * MIB)
+    for whole in (False, True):
+        reader, writer = os.pipe()
+        _path, _result, job = pool.ImportVolume(part, 0, {"length": len(data), "wait": 0}, fds=[reader])
+        os.close(reader)
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(data if whole else data[:2 * MIB])
+            pipe.flush()
+            if whole:
+                continue
+            wait_until(lambda: service.job(job).get("BytesDone") > 0, 60, "some of it written")
+            assert list(partitions(disks[1])) == [part] and service.volumes(pool) == {}
+            daemon.kill()
+        daemon.start()
+        wait_until(lambda: partitions(disks[1]) == {}, 60, "the partition to go")
+        assert service.volumes(pool) == {}
+    service.wait_job(job, 120)
+    with open(f"/dev/{part}", "rb") as f:
+        assert f.read(len(data)) == data and list(service.volumes(pool)) == [part]
+
+
+def rounds(daemon, rng, begin, settled, number=6):
     """Begins a clone and kills the data worker, the pool's, the service, or all, at any moment of it."""
     seconds = 0
     for i in range(number):
@@ -253,4 +296,4 @@ def test_cut_off_partitions(daemon, service, files, source, disks):
             service.volume(pool.GetVolume(name)).Delete()
 
     rounds(daemon, random.Random(SEED),
-           lambda i: pool.start("CloneVolume", source.path, part, {"wait": 120_000_000}), settled, 12)
+           lambda i: pool.start("CloneVolume", source.path, part, {"wait": 120_000_000}), settled, 9)
