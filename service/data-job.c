@@ -217,9 +217,8 @@ static int write_intent(DataJob *d, StoreDone done)
                      strempty(d->token), d->step.start, d->step.end) < 0)
                 return -ENOMEM;
         /* One that is to be made may be remembered beyond this boot, in which numbers are unique. */
-        if (d->making)
-                d->intent = strdup(d->token);
-        else if (asprintf(&d->intent, "%" PRIu64, job->id) < 0)
+        if (asprintf(&d->intent, "%" PRIu64 "%s%s", job->id, d->making ? "-" : "",
+                     d->making ? d->token : "") < 0)
                 d->intent = NULL;
         if (!d->intent)
                 return -ENOMEM;

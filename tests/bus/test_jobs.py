@@ -258,9 +258,10 @@ def test_jobs_end_with_the_service(daemon, service, world, pool, folder):
     service = world.client(daemon)
     wait_empty(folder)
     jobs = {p: i[full_name("Job")] for p, i in service.objects().items() if "/job/" in p}
-    for got in jobs.values():
+    jobs = [got for got in jobs.values() if got["Operation"] == "create-volume"]  # not the pool's own at the start
+    assert jobs and job is not None
+    for got in jobs:
         assert got["State"] == "failed" and got["ErrorName"].endswith((".Interrupted", ".Cancelled"))
-    assert job is not None
 
 
 def test_job_numbers_are_not_used_again(daemon, service, world, pool):
