@@ -202,12 +202,8 @@ int read_pools(Context *c, const Args *a, const Option *table, json_object **ret
                                             "Health",     "Autostart", "Persistent", "Capacity",
                                             "Allocation", "Available"};
         _cleanup_bus_message_unref_ sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_json_ json_object *pools = json_object_new_array();
-        json_object *pool;
         int r;
 
-        if (!pools)
-                return -ENOMEM;
         r = context_connect(c, error);
         if (r >= 0)
                 r = sd_bus_message_new_method_call(c->bus, &m, STORAGE_BUS_NAME, STORAGE_PATH,
@@ -216,18 +212,7 @@ int read_pools(Context *c, const Args *a, const Option *table, json_object **ret
                 r = call_options(c, m, a, table, false);
         if (r >= 0)
                 r = sd_bus_call(c->bus, m, 0, error, &reply);
-        if (r >= 0)
-                r = sd_bus_message_enter_container(reply, 'a', "(ossssbbttta{sv})");
-        while (r >= 0 &&
-               (r = json_read_struct(reply, "ossssbbttta{sv}", names, ELEMENTSOF(names), &pool)) == 0)
-                if (json_object_array_add(pools, pool) < 0) {
-                        (void) json_object_put(pool);
-                        return -ENOMEM;
-                }
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(pools);
-        return 0;
+        return r < 0 ? r : json_read_rows(reply, "ossssbbttta{sv}", names, ELEMENTSOF(names), ret);
 }
 
 int print_text(Context *c, const char *path, const char *interface, const char *member, const Args *a,

@@ -222,6 +222,31 @@ int json_read_struct(sd_bus_message *m, const char *contents, const char *const 
         return 0;
 }
 
+int json_read_rows(sd_bus_message *m, const char *contents, const char *const *names, size_t n_names,
+                   json_object **ret)
+{
+        _cleanup_json_ json_object *rows = json_object_new_array();
+        char row[64];
+        json_object *o;
+        int r;
+
+        if (!rows)
+                return -ENOMEM;
+        (void) snprintf(row, sizeof(row), "(%s)", contents);
+        r = sd_bus_message_enter_container(m, 'a', row);
+        while (r >= 0 && (r = json_read_struct(m, contents, names, n_names, &o)) == 0)
+                if (json_object_array_add(rows, o) < 0) {
+                        (void) json_object_put(o);
+                        return -ENOMEM;
+                }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(rows);
+        return 0;
+}
+
 const char *json_string(json_object *o, const char *key)
 {
         json_object *v;

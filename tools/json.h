@@ -24,6 +24,13 @@ int json_read(sd_bus_message *m, json_object **ret);
 int json_read_struct(sd_bus_message *m, const char *contents, const char *const *names, size_t n_names,
                      json_object **ret);
 
+/*
+ * Reads the next array of such structs of m into an array of objects. The caller owns *ret. 0 or negative
+ * errno.
+ */
+int json_read_rows(sd_bus_message *m, const char *contents, const char *const *names, size_t n_names,
+                   json_object **ret);
+
 /* Sets a member; takes value over, also on failure. 0 or -ENOMEM. */
 int json_set(json_object *o, const char *key, json_object *value);
 int json_set_string(json_object *o, const char *key, const char *value);

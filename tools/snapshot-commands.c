@@ -26,26 +26,11 @@ static int read_snapshots(Context *c, const char *path, json_object **ret, sd_bu
 {
         static const char *const names[] = {"Name", "Created", "Size", "ObjectPath"};
         _cleanup_bus_message_unref_ sd_bus_message *reply = NULL;
-        _cleanup_json_ json_object *list = json_object_new_array();
-        json_object *snapshot;
         int r;
 
-        if (!list)
-                return -ENOMEM;
         r = sd_bus_get_property(c->bus, STORAGE_BUS_NAME, path, SNAPSHOTS_INTERFACE, "Snapshots", error,
                                 &reply, "a(sttoa{sv})");
-        if (r >= 0)
-                r = sd_bus_message_enter_container(reply, 'a', "(sttoa{sv})");
-        while (r >= 0 &&
-               (r = json_read_struct(reply, "sttoa{sv}", names, ELEMENTSOF(names), &snapshot)) == 0)
-                if (json_object_array_add(list, snapshot) < 0) {
-                        (void) json_object_put(snapshot);
-                        return -ENOMEM;
-                }
-        if (r < 0)
-                return r;
-        *ret = TAKE_PTR(list);
-        return 0;
+        return r < 0 ? r : json_read_rows(reply, "sttoa{sv}", names, ELEMENTSOF(names), ret);
 }
 
 static int print_snapshots(const Context *c, json_object *list)

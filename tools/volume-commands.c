@@ -15,6 +15,7 @@
 #include "tools/volume-options.h"
 #include "tools/volume-transfer.h"
 #include "tools/volume-tree.h"
+#include "tools/volume-users.h"
 
 static const Option show_options[] = {
         {"xml", NULL, OPTION_FLAG, NULL, "print libvirt's XML"},
@@ -364,6 +365,8 @@ const Command volume_commands[] = {
          COMMAND_JOB, NULL, NULL, volume_commit},
         {"volume", "tree", "[POOL]", "show which volumes are built on which", 0, 1, COMMAND_JSON, NULL, NULL,
          volume_tree},
+        {"volume", "users", "POOL VOLUME|PATH", "tell who has a volume open", 1, 2, COMMAND_JSON, NULL, NULL,
+         volume_users},
         {"volume", "disk-xml", "POOL VOLUME|PATH", "describe a volume to a guest of libvirt", 1, 2, 0,
          volume_disk_xml_options, NULL, volume_disk_xml},
         {"volume", "blockdev", "POOL VOLUME|PATH", "describe a volume to QEMU, as JSON", 1, 2, COMMAND_JSON,

@@ -115,7 +115,7 @@ def test_page_has_no_warnings(path):
 
 def test_page_tells_every_command_and_option(storagectl_binary, manual):
     known = commands(storagectl_binary)
-    assert len(known) == 43
+    assert len(known) == 44
     for command in known:
         assert re.search(r"^ +" + " ".join(command) + r"\b", manual, re.MULTILINE), command
         for option in options(storagectl_binary, *command):

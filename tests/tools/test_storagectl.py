@@ -366,6 +366,18 @@ def test_descriptions_for_guests(tool, pool, folder):
     assert "bus" in tool.fails(2, "volume", "disk-xml", pool, "v.qcow2", "--bus", "omni")
 
 
+def test_users(tool, pool, folder):
+    tool.ok("volume", "create", pool, "v", "1M")
+    assert tool.json("volume", "users", pool, "v") == []
+    with open(f"{folder}/v", "rb"):
+        user, = tool.json("volume", "users", f"{folder}/v")
+        assert (user["Process"], user["how"], user["mode"]) == (os.getpid(), "open", "r")
+        lines = tool.ok("volume", "users", pool, "v").splitlines()
+        assert lines[0].split() == ["COMMAND", "PROCESS", "UID", "HOW", "MODE", "PART", "PROGRAM"]
+        assert f" {os.getpid()} " in lines[1] and len(lines) == 2
+    tool.fails(3, "volume", "users", pool, "none")
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
 

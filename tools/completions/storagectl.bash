@@ -201,7 +201,7 @@ _storagectl() {
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
         volume) COMPREPLY=($(compgen -W 'list show create clone convert import delete resize wipe upload download cat flatten rebase
-                commit tree disk-xml blockdev snapshot' -- "$cur")) ;;
+                commit tree users disk-xml blockdev snapshot' -- "$cur")) ;;
         'volume snapshot') COMPREPLY=($(compgen -W 'create list revert delete' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
