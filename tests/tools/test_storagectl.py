@@ -859,6 +859,21 @@ def test_example_lists_and_watches(tool, pool, folder):
             process.kill()
 
 
+def test_example_clones(tool, pool, folder):
+    random_file(f"{folder}/v", 32 << 20)
+    tool.ok("pool", "refresh", pool)
+    example = os.path.join(harness.SOURCE, "docs/examples/clone-with-progress.py")
+    done = subprocess.run(["/usr/bin/python3", example, "--user", pool, "v", "w"], env=tool.env, timeout=60,
+                          capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "succeeded " and all(re.fullmatch(r"\d+% of 32\.0 MiB, \d+ MiB/s", line) for line in lines[:-1])
+    same(f"{folder}/v", "raw", f"{folder}/w", "raw")
+    done = subprocess.run(["/usr/bin/python3", example, "--user", pool, "none", "w"], env=tool.env, timeout=60,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "none" in done.stderr and done.stdout == ""
+
+
 # Pools on devices
 
 RAID = ("--raid-level", "raid1", "--raid-dev", "/dev/no-such-a", "--raid-dev", "/dev/no-such-b")
