@@ -230,9 +230,7 @@ def test_machine_stays_awake_while_data_moves(daemon, service, pool, logind):
     """One lock for all jobs; it is let go when the last of them has ended."""
     assert not logind.held()
     moving = Moving(daemon, service)
-    begun = [pool.start("CreateVolume", name, LARGE, {"preallocation": "full", "wait": 0}) for name in ("a", "b")]
-    wait_until(lambda: all(logind.held() is not None and p.done for p in begun), what="two jobs")
-    moving.jobs = {name: p.wait()[1] for name, p in zip("ab", begun)}
+    moving.begin(pool, "a", "b")
     wait_until(lambda: moving.stop_workers() or logind.held() == 1, what="the machine's being kept awake")
     service.job(moving.jobs["a"]).Cancel()
     wait_until(lambda: moving.state("a") == "cancelled" and logind.held() == 1, what="the end of one job")
