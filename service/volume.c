@@ -153,12 +153,15 @@ static void mark(Volume *v, unsigned changes)
         pool_changed(pool, 0);
 }
 
-static void mark_backing(const Overlay *o)
+/* LVM's snapshots are dependents of their origin. */
+static void mark_backing(const Overlay *o, unsigned changes)
 {
         Volume *backing = volume_find_by_path(o->volume->pool->manager, o->backing);
 
+        if (backing && backing->pool->def->type != POOL_LOGICAL)
+                changes &= ~(unsigned) VOLUME_SNAPSHOTS;
         if (backing)
-                mark(backing, VOLUME_DEPENDENTS | VOLUME_SNAPSHOTS);
+                mark(backing, changes);
 }
 
 Volume *volume_backing_or_self(const Volume *v)
@@ -192,7 +195,7 @@ static void overlay_remove(Volume *v)
                 return;
         mark_circle(v);
         RB_REMOVE(OverlayTree, &v->pool->manager->overlays, v->overlay);
-        mark_backing(v->overlay);
+        mark_backing(v->overlay, VOLUME_DEPENDENTS | VOLUME_SNAPSHOTS);
         free(v->overlay->backing);
         free(v->overlay);
         v->overlay = NULL;
@@ -218,7 +221,7 @@ static int overlay_add(Volume *v)
         }
         v->overlay = o;
         RB_INSERT(OverlayTree, &v->pool->manager->overlays, o);
-        mark_backing(o);
+        mark_backing(o, VOLUME_DEPENDENTS | VOLUME_SNAPSHOTS);
         mark_circle(v);
         return 0;
 }
@@ -352,9 +355,9 @@ static int volume_changed(Volume *v, VolumeRow *row)
                 r = odd_update(v);
         if (r >= 0 && changes & VOLUME_BACKING)
                 r = overlay_add(v);
-        /* How large it is, is shown there too. */
-        else if (v->overlay && changes & VOLUME_SIZES && v->row.type == VOLUME_BLOCK)
-                mark_backing(v->overlay);
+        /* How large a snapshot is, is shown there too. */
+        else if (v->overlay && changes & VOLUME_SIZES)
+                mark_backing(v->overlay, VOLUME_SNAPSHOTS);
         mark(v, changes);
         return r;
 }
