@@ -281,6 +281,8 @@ void job_finish(Job *job, const sd_bus_error *error)
         /* Before anybody hears of the end: what it had open is let go of, and so are the locks on that. */
         job->data_job = data_job_free(job->data_job);
         job->peer_fd = safe_close(job->peer_fd);
+        if (job->close_data)
+                job->close_data(job->data);
         job->progress = sd_event_source_disable_unref(job->progress);
         if (job->state == JOB_SUCCEEDED && job->bytes_total > 0)
                 job->bytes_done = job->bytes_total;

@@ -95,6 +95,7 @@ struct Job {
         /* What the steps keep; freed by free_data. */
         void *data;
         void (*free_data)(void *data);
+        void (*close_data)(void *data); /* at the end of the job; the rest stays as long as the job */
         DataJob *data_job; /* owned; the part that moves data, if there is one */
 };
 

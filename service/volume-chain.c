@@ -5,12 +5,20 @@
 
 #include "service/data-job.h"
 
+static void close_members(void *data)
+{
+        VolumeChain *c = data;
+
+        for (size_t i = 0; i < c->n; i++)
+                c->members[i].fd = safe_close(c->members[i].fd);
+}
+
 void volume_chain_done(VolumeChain *c)
 {
+        close_members(c);
         for (size_t i = 0; i < c->n; i++) {
                 free(c->members[i].name);
                 free(c->members[i].format);
-                safe_close(c->members[i].fd);
         }
         free(c->members);
         *c = (VolumeChain){};
@@ -127,6 +135,7 @@ void volume_chain_open(Job *job, void (*done)(Job *job))
         VolumeChain *c = job->data;
 
         c->opened = done;
+        job->close_data = close_members;
         open_next(job);
 }
 

@@ -382,3 +382,12 @@ def test_long_chains_are_bounded(service, pool, folder):
         last.Flatten()
     last.Rebase(service.volume(pool.GetVolume("v0")).path, {"unsafe": True})
     last.Flatten()
+
+
+def test_what_was_opened_is_let_go_of(chain):
+    """A job that fails halfway is shown for a while, but has nothing open."""
+    with images.opened(chain.path["middle"], read_only=True):
+        job = chain.volume["top"].Commit({"wait": 0})
+        assert chain.service.wait_job(job)["ErrorName"].endswith(".InUse")
+        with images.opened(chain.path["top"]):
+            pass
