@@ -20,9 +20,9 @@ static int check_cancelled(BackendContext *ctx, const char *name)
 }
 
 /* Interrupted by a signal: once more, unless that was to cancel. */
-static int allocate_slice(BackendContext *ctx, int fd, uint64_t at, uint64_t n, const char *name)
+static int allocate_slice(BackendContext *ctx, int fd, int mode, uint64_t at, uint64_t n, const char *name)
 {
-        while (fallocate(fd, 0, (off_t) at, (off_t) n) < 0) {
+        while (fallocate(fd, mode, (off_t) at, (off_t) n) < 0) {
                 int r;
 
                 if (errno != EINTR)
@@ -77,10 +77,10 @@ static int write_zeros(BackendContext *ctx, int fd, uint64_t offset, uint64_t en
         return 0;
 }
 
-int file_allocate(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, bool zeros, const char *name)
+/* -EOPNOTSUPP, without words: the file system cannot. */
+static int allocate_slices(BackendContext *ctx, int fd, int mode, uint64_t offset, uint64_t end,
+                           const char *name)
 {
-        if (zeros)
-                return write_zeros(ctx, fd, offset, end, name);
         for (uint64_t at = offset; at < end;) {
                 uint64_t n = end - at < SLICE_SIZE ? end - at : SLICE_SIZE;
                 int r;
@@ -88,9 +88,9 @@ int file_allocate(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, bo
                 r = check_cancelled(ctx, name);
                 if (r < 0)
                         return r;
-                r = allocate_slice(ctx, fd, at, n, name);
+                r = allocate_slice(ctx, fd, mode, at, n, name);
                 if ((r == -EOPNOTSUPP || r == -ENOSYS) && at == offset)
-                        return write_zeros(ctx, fd, offset, end, name);
+                        return -EOPNOTSUPP;
                 if (r < 0 && sd_bus_error_is_set(ctx->error))
                         return r;
                 if (r < 0)
@@ -101,6 +101,18 @@ int file_allocate(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, bo
                 ctx->progress(ctx, at - offset, end - offset);
         }
         return 0;
+}
+
+int file_allocate(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, bool zeros, const char *name)
+{
+        int r = zeros ? -EOPNOTSUPP : allocate_slices(ctx, fd, 0, offset, end, name);
+
+        return r == -EOPNOTSUPP ? write_zeros(ctx, fd, offset, end, name) : r;
+}
+
+int file_allocate_beyond(BackendContext *ctx, int fd, uint64_t end, uint64_t new_end, const char *name)
+{
+        return allocate_slices(ctx, fd, FALLOC_FL_KEEP_SIZE, end, new_end, name);
 }
 
 int file_check_space(BackendContext *ctx, int fd, uint64_t bytes, const char *name)

@@ -11,6 +11,13 @@
  */
 int file_allocate(BackendContext *ctx, int fd, uint64_t offset, uint64_t end, bool zeros, const char *name);
 
+/*
+ * Gives storage to what will be from its end on to new_end; the file itself is as long as before, and
+ * whoever truncates it to that gives the storage back. -EOPNOTSUPP, without words, if the file system
+ * cannot.
+ */
+int file_allocate_beyond(BackendContext *ctx, int fd, uint64_t end, uint64_t new_end, const char *name);
+
 /* NoSpace if the file system of fd has fewer than bytes free for us. */
 int file_check_space(BackendContext *ctx, int fd, uint64_t bytes, const char *name);
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 
-#include "backends/file-allocate.h"
 #include "backends/file-row.h"
 #include "backends/file-volume.h"
 #include "backends/image-plan.h"
@@ -43,8 +42,6 @@ static int check(Resize *z)
                 return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a file can have");
         if (!streq(format, "raw"))
                 z->capacity = (z->capacity + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
-        if (z->options->allocate && !streq(format, "raw"))
-                return refuse(z, STORAGE_ERROR_UNSUPPORTED, "only raw volumes can allocate what is added");
         if (z->row.extra && z->row.extra->data_file)
                 return refuse(z, STORAGE_ERROR_UNSUPPORTED, "its data is in another file");
         if (z->capacity >= z->row.capacity)
@@ -60,24 +57,11 @@ static int check(Resize *z)
 
 static int resize_raw(Resize *z)
 {
-        BackendContext *ctx = z->ctx;
-        uint64_t before = z->row.capacity;
-        bool allocate = z->options->allocate && z->capacity > before;
-        int r;
-
-        if (allocate) {
-                r = file_check_space(ctx, z->fd, z->capacity - before, z->name);
-                if (r < 0)
-                        return r;
-        }
+        /* Also to the same size: that gives back what was allocated beyond it for a growth that failed. */
         if (ftruncate(z->fd, (off_t) z->capacity) < 0)
-                return error_set_errno(ctx->error, errno, "Cannot resize volume '%s' of pool '%s'", z->name,
-                                       ctx->pool->name);
-        r = allocate ? file_allocate(ctx, z->fd, before, z->capacity, false, z->name) : 0;
-        /* All or nothing: what could not be allocated is not there. */
-        if (r < 0)
-                (void) ftruncate(z->fd, (off_t) before);
-        return r;
+                return error_set_errno(z->ctx->error, errno, "Cannot resize volume '%s' of pool '%s'",
+                                       z->name, z->ctx->pool->name);
+        return 0;
 }
 
 /*
@@ -111,7 +95,7 @@ static int resize_by_tool(Resize *z)
                 return r;
         if (z->capacity == z->row.capacity)
                 return 0;
-        r = qemu_img_resize_argv(z->row.format, z->capacity, z->capacity < z->row.capacity, &argv);
+        r = qemu_img_resize_argv(z->row.format, z->capacity, z->capacity < z->row.capacity, NULL, &argv);
         if (r < 0 || asprintf(&what, "resize volume '%s' of pool '%s'", z->name, z->ctx->pool->name) < 0) {
                 what = NULL;
                 return error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", z->name);

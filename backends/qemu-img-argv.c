@@ -71,7 +71,8 @@ int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char
         return r;
 }
 
-int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, char ***ret)
+int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, const char *preallocation,
+                         char ***ret)
 {
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *image = NULL;
@@ -93,6 +94,8 @@ int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink
         r = extend_all(&argv, (const char *const[]){"qemu-img", "resize", "-q", NULL});
         if (r >= 0 && shrink)
                 r = strv_extend(&argv, "--shrink");
+        if (r >= 0 && preallocation)
+                r = extend_all(&argv, (const char *const[]){"--preallocation", preallocation, NULL});
         if (r >= 0)
                 r = extend_all(&argv, (const char *const[]){image, size, NULL});
         if (r >= 0)

@@ -17,10 +17,11 @@
  */
 int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char *target, char ***ret);
 /*
- * The argv that makes an image another size. The image's backing store is not opened, and its locks are not
- * taken: the caller has them. 0 or -ENOMEM.
+ * The argv that makes an image another size, with what is added preallocated so (NULL: not). The image's
+ * backing store is not opened, and its locks are not taken: the caller has them. 0 or -ENOMEM.
  */
-int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, char ***ret);
+int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, const char *preallocation,
+                         char ***ret);
 
 /*
  * The argv that copies an image (source: its name for QEMU) to the one that is there, in target: a device, a

@@ -47,4 +47,5 @@ int data_worker_commit(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_copy_back(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_file_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *error);
+int data_worker_grow(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int data_worker_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -37,7 +37,8 @@
  *   DiscardVolume(s token)
  *   DeleteVolume(s name, a{sv})        options: "force" b
  *   ResizeVolume(s name, t capacity, a{sv}) → ROW
- *                                      options: "shrink" "allocate" "force" b; capacity is absolute
+ *                                      options: "shrink" "force" b, and "allocate" b where volumes are no files;
+ *                                      capacity is absolute
  *   OpenVolume(s name, s mode, a{sv}) → h  mode "r" or "rw" for clients; "read" or "write" for data jobs: the
  *                                      descriptor then has QEMU's locks, and InUse is told unless option "force" b
  *   ListUsers(s name) → a(sua{sv})     who uses it now: command or mount point or device, process (0: none is), and more,
@@ -88,6 +89,8 @@
  *   Snapshot(s pool xml, s volume, h fd, s action, s snapshot, a{sv})  within an image: "create", "revert" to
  *                                      or "delete" it; the descriptor has QEMU's locks. Options: "mend" b, put right
  *                                      first what one that was cut off may have left
+ *   Grow(s pool xml, s volume name, h fd, t capacity)
+ *                                      of a file, all that is added gets storage: see backends/file-grow.h
  *   Wipe(s pool xml, s volume name, h fd, s algorithm)
  *                                      see backends/wipe.h. Reply: it is wiped and fsynced
  *   FileSnapshot(s pool xml, s volume, h fd, s action, s snapshot) → aROW  the same for a file that shares blocks with

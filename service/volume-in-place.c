@@ -45,7 +45,10 @@ static void work_done(Job *job, const sd_bus_error *error)
         }
         if (error)
                 (void) sd_bus_error_copy(&w->outcome, error);
-        (void) volume_job_submit(job, job->pool, "LookVolume", fill_look, look_done);
+        if (error && w->what.fill_undo)
+                (void) volume_job_submit(job, job->pool, "ResizeVolume", w->what.fill_undo, look_done);
+        else
+                (void) volume_job_submit(job, job->pool, "LookVolume", fill_look, look_done);
         /* It cannot be cancelled any more: what is done is done. */
         job->cancel = NULL;
 }

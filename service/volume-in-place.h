@@ -19,6 +19,9 @@ typedef struct InPlace {
         bool replace; /* what is written is another file, which takes its place in one step */
         /* Opened besides; taken, may be NULL. Their descriptors are the data job's, from number 1 on. */
         VolumeChain *others;
+        /* For ResizeVolume, after a failure: brings back what the data worker could not. NULL: LookVolume
+         * does. */
+        int (*fill_undo)(Operation *op, sd_bus_message *m);
         uint64_t start, end; /* the bytes that are written; UINT64_MAX: to the end */
         int (*fill)(Job *job, sd_bus_message *m, void *argument);
         int (*answered)(Job *job, sd_bus_message *reply,

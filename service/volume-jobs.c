@@ -5,6 +5,7 @@
 
 #include "service/data-job.h"
 #include "service/volume-graph.h"
+#include "service/volume-grow.h"
 #include "service/volume-snapshot.h"
 #include "service/volume-work.h"
 
@@ -301,6 +302,12 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
                                   "Volume '%s' has %lu bytes: to make it smaller, at the loss of what is at "
                                   "its end, ask for shrink",
                                   v->row.name, (unsigned long) v->row.capacity);
+        if (capacity < v->row.capacity)
+                r = volume_require_no_dependents(v, NULL, "made smaller", error);
+        if (r < 0)
+                return r;
+        if (resize->allocate && capacity > v->row.capacity && v->row.type == VOLUME_FILE)
+                return volume_grow(v, capacity, resize->force, uid, ret, error);
         r = begin_on(v, "resize-volume", "changed", uid, ret, error);
         if (r < 0)
                 return r;

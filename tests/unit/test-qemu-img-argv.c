@@ -73,12 +73,16 @@ static void test_resize(void)
 {
         char **argv;
 
-        assert(qemu_img_resize_argv("qcow2", 4096, false, &argv) == 0);
+        assert(qemu_img_resize_argv("qcow2", 4096, false, NULL, &argv) == 0);
         check(argv,
               "qemu-img resize -q json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"driver\":\"file\","
               "\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
-        assert(qemu_img_resize_argv("qed", 4096, true, &argv) == 0);
+        assert(qemu_img_resize_argv("qed", 4096, true, NULL, &argv) == 0);
         check(argv, "qemu-img resize -q --shrink json:{\"driver\":\"qed\",\"backing\":null,\"file\":{"
+                    "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
+        assert(qemu_img_resize_argv("qcow2", 4096, false, "falloc", &argv) == 0);
+        check(argv, "qemu-img resize -q --preallocation falloc "
+                    "json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{"
                     "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
 }
 

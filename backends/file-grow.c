@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/file-grow.h"
+
+#include <inttypes.h>
+
+#include "backends/file-allocate.h"
+#include "backends/file-row.h"
+#include "backends/qemu-img.h"
+
+#define SECTOR_SIZE UINT64_C(512)
+
+typedef struct Grow {
+        BackendContext *ctx;
+        const char *name;
+        int fd;
+        uint64_t capacity;
+        VolumeRow row; /* before */
+} Grow;
+
+static int refuse(Grow *g, const char *error_name, const char *why)
+{
+        return error_setf(g->ctx->error, error_name,
+                          "Volume '%s' of pool '%s' cannot grow to %" PRIu64
+                          " bytes, all of them allocated: %s",
+                          g->name, g->ctx->pool->name, g->capacity, why);
+}
+
+static int check(Grow *g)
+{
+        bool raw = streq(g->row.format, "raw");
+
+        if (!raw && !streq(g->row.format, "qcow2"))
+                return refuse(g, STORAGE_ERROR_UNSUPPORTED, "only raw and qcow2 volumes can");
+        if (g->row.extra && (g->row.extra->backing_path || g->row.extra->data_file))
+                return refuse(g, STORAGE_ERROR_UNSUPPORTED,
+                              "it is built on another one, or has its data in another file");
+        if (g->capacity > (uint64_t) INT64_MAX - SECTOR_SIZE)
+                return refuse(g, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a file can have");
+        if (!raw)
+                g->capacity = (g->capacity + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
+        if (g->capacity < g->row.capacity)
+                return refuse(g, STORAGE_ERROR_INVALID_ARGUMENT, "it is larger than that by now");
+        return file_check_space(g->ctx, g->fd, g->capacity - g->row.capacity, g->name);
+}
+
+static int set_size(Grow *g, uint64_t size)
+{
+        if (ftruncate(g->fd, (off_t) size) >= 0)
+                return 0;
+        return error_set_errno(g->ctx->error, errno, "Cannot resize volume '%s' of pool '%s'", g->name,
+                               g->ctx->pool->name);
+}
+
+static int grow_raw(Grow *g)
+{
+        uint64_t before = g->row.capacity;
+        int r;
+
+        r = file_allocate_beyond(g->ctx, g->fd, before, g->capacity, g->name);
+        if (r >= 0)
+                r = set_size(g, g->capacity);
+        else if (r == -EOPNOTSUPP && !sd_bus_error_is_set(g->ctx->error)) {
+                /* It reads as zeros from the first moment on. */
+                r = set_size(g, g->capacity);
+                if (r >= 0)
+                        r = file_allocate(g->ctx, g->fd, before, g->capacity, true, g->name);
+        }
+        /* All or nothing: this gives back what was allocated beyond the end, too. */
+        if (r < 0)
+                (void) ftruncate(g->fd, (off_t) before);
+        return r;
+}
+
+static int grow_qcow2(Grow *g)
+{
+        uint64_t total = g->row.allocation + g->capacity - g->row.capacity;
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *what = NULL;
+
+        if (qemu_img_resize_argv(g->row.format, g->capacity, false, "falloc", &argv) < 0 ||
+            asprintf(&what, "resize volume '%s' of pool '%s'", g->name, g->ctx->pool->name) < 0) {
+                what = NULL;
+                return error_set_errno(g->ctx->error, ENOMEM, "Cannot resize volume '%s'", g->name);
+        }
+        return qemu_img_run(g->ctx, argv, g->fd, total, 0, what);
+}
+
+int file_grow(BackendContext *ctx, int fd, const char *name, uint64_t capacity)
+{
+        Grow g = {.ctx = ctx, .name = name, .fd = fd, .capacity = capacity};
+        int r;
+
+        r = file_row_read(fd, ctx->pool->target_path, name, &g.row);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot read volume '%s'", name);
+        r = check(&g);
+        if (r >= 0 && g.capacity > g.row.capacity)
+                r = streq(g.row.format, "raw") ? grow_raw(&g) : grow_qcow2(&g);
+        if (r >= 0 && fsync(fd) < 0)
+                r = error_set_errno(ctx->error, errno, "Cannot resize volume '%s'", name);
+        volume_row_done(&g.row);
+        return r;
+}

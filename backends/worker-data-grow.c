@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backends/file-grow.h"
+#include "backends/worker-data.h"
+
+int data_worker_grow(sd_bus_message *m, void *userdata, sd_bus_error *error)
+{
+        DataCall call = {};
+        uint64_t capacity;
+        int r;
+
+        r = data_call_begin(m, userdata, error, &call);
+        if (r >= 0)
+                r = sd_bus_message_read(m, "t", &capacity);
+        if (r >= 0)
+                r = file_grow(&call.ctx, call.fd, call.name, capacity);
+        data_call_done(&call);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}

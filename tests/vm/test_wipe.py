@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# disks: 2x256M
+# timeout: 1800
+"""Wiping logical volumes and partitions, and who uses them."""
+
+import contextlib
+import os
+import subprocess
+
+import pytest
+
+from client import MIB, refused
+from harness import wait_until
+
+SIZE = 16 * MIB
+KINDS = ["thick", "thin", "partition"]
+LONG = 60_000_000
+# In a mount namespace of its own, where the device has another name, as libvirt starts guests.
+GUEST = ('mount -t tmpfs none /mnt && mknod /mnt/guest b "$1" "$2" && exec /usr/bin/python3 -c '
+         '"import os, sys; os.open(\'/mnt/guest\', os.O_RDWR); print(\'up\', flush=True); sys.stdin.read()"')
+
+
+def make(service, pool, name, **options):
+    path, job = pool.CreateVolume(name, SIZE, {"wait": LONG, **options})
+    assert job == "/"
+    return service.volume(path)
+
+
+@pytest.fixture
+def volumes(service, disks, request):
+    """Three of a kind, side by side; the middle one is what tests are about."""
+    if request.param == "partition":
+        path, _ = service.manager.DefinePool("d", "disk", {"source-devices": disks[:1], "source-format": "gpt", "target-path": "/dev"},
+                                             {"build": True, "start": True, "wait": LONG})
+        pool = service.pool(path)
+        return [make(service, pool, f"{os.path.basename(disks[0])}{n}") for n in (1, 2, 3)]
+    path, _ = service.manager.DefinePool("vg0", "logical", {"source-devices": disks[:1]},
+                                         {"build": True, "start": True, "wait": LONG})
+    options = {"allocation": 0} if request.param == "thin" else {}
+    return [make(service, service.pool(path), name, **options) for name in ("a", "b", "c")]
+
+
+def read(volume):
+    with open(volume.get("Path"), "rb") as device:
+        return device.read()
+
+
+def fill(volume):
+    """Bytes that repeat nowhere, all over it."""
+    contents = os.urandom(volume.get("Capacity"))
+    with open(volume.get("Path"), "wb") as device:
+        device.write(contents)
+        os.fsync(device.fileno())
+    return contents
+
+
+def only(kind, *more):
+    return pytest.mark.parametrize("volumes", [kind, *more], indirect=True)
+
+
+def thin_percent():
+    out = subprocess.run(["lvs", "--noheadings", "-o", "data_percent", "vg0/b"], capture_output=True, text=True, check=True, timeout=60)
+    return float(out.stdout)
+
+
+@contextlib.contextmanager
+def guest(volume):
+    """It has a node of its own."""
+    numbers = os.stat(volume.get("Path")).st_rdev
+    with subprocess.Popen(["unshare", "-m", "sh", "-c", GUEST, "sh", str(os.major(numbers)), str(os.minor(numbers))],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"up\n"
+        yield process
+        process.stdin.close()
+
+
+@only(*KINDS)
+def test_wipe(volumes, settle):
+    before = [fill(volume) for volume in volumes]
+    settle()
+    wiped, size = volumes[1], volumes[1].get("Capacity")
+    for algorithm, byte in (("zero", 0), ("bsi", 0x7f), ("dod", 0xff), ("nnsa", 0)):
+        wiped.Wipe({"algorithm": algorithm, "wait": LONG})
+        assert read(wiped) == bytes([byte]) * size, algorithm
+        settle()
+    wiped.Wipe({"algorithm": "random", "wait": LONG})
+    found = read(wiped)
+    assert len(found) == size and found.count(0) < size // 100
+    assert (read(volumes[0]), read(volumes[2])) == (before[0], before[2]), "the neighbours are as they were"
+    assert wiped.get("Problem") == "" and wiped.get("Capacity") == size
+
+
+@only("thin")
+def test_a_thin_volume_stays_thin(volumes, settle):
+    for algorithm in ("zero", "trim"):
+        fill(volumes[1])
+        settle()
+        assert thin_percent() == 100
+        volumes[1].Wipe({"algorithm": algorithm, "wait": LONG})
+        assert read(volumes[1]) == bytes(SIZE) and thin_percent() == 0
+        settle()
+
+
+@only(*KINDS)
+def test_in_use_by_a_guest(volumes, settle):
+    volume, contents = volumes[1], fill(volumes[1])
+    settle()
+    assert volume.ListUsers() == []
+    with guest(volume) as process:
+        for call in (volume.Wipe, volume.Delete, lambda: volume.Resize(4 * MIB, {"shrink": True})):
+            with refused("InUse") as refusal:
+                call()
+        with refused("InUse") as refusal:
+            volume.Wipe()
+        assert f"process {process.pid} (python3" in refusal.text
+        (name, pid, more), = [user for user in volume.ListUsers() if user[1] == process.pid]
+        assert name.startswith("python3") and (more["how"], more["mode"], more["uid"]) == ("open", "rw", 0)
+        assert read(volume) == contents
+        volume.Wipe({"force": True, "wait": LONG})
+        assert read(volume) == bytes(volume.get("Capacity"))
+    settle()
+    volume.Delete()
+
+
+@only("thick", "partition")
+def test_force_does_not_go_over_the_kernel(volumes, settle):
+    volume = volumes[1]
+    subprocess.run(["mkfs.ext4", "-q", volume.get("Path")], check=True, timeout=60)
+    subprocess.run(["mount", volume.get("Path"), "/mnt"], check=True, timeout=60)
+    try:
+        for force in (False, True):
+            with refused("InUse") as refusal:
+                volume.Wipe({"force": force})
+            assert "/mnt" in refusal.text
+        assert ("/mnt", 0, {"how": "mount", "mode": "rw"}) in volume.ListUsers()
+    finally:
+        subprocess.run(["umount", "/mnt"], check=True, timeout=60)
+    settle()
+    volume.Wipe({"wait": LONG})
+
+
+@only("thick", "partition")
+def test_cut_off(service, daemon, volumes, settle):
+    """By a cancel, then by SIGKILL of the worker, then of the daemon too: each time it is told, until it is done again."""
+    volume = volumes[1]
+    settle()
+
+    def begin():
+        job = service.job(volume.Wipe({"algorithm": "gutmann", "wait": 0}))
+        wait_until(lambda: job.get("BytesDone") > 0, 60, "the wipe to begin")
+        return job
+
+    job = begin()
+    job.Cancel()
+    assert service.wait_job(job.path)["State"] == "cancelled"
+    assert "incomplete" in volume.get("Problem")
+    volume.Wipe({"wait": LONG})
+    assert volume.get("Problem") == ""
+    job = begin()
+    for worker in daemon.workers("data"):
+        os.kill(worker, 9)
+    assert service.wait_job(job.path)["State"] == "failed"
+    assert "incomplete" in volume.get("Problem")
+    daemon.restart()
+    service.pool(volume.get("Pool")).wait_for("State", "active")
+    wait_until(lambda: "incomplete" in volume.get("Problem"), 30, "the mark of an earlier daemon")
+    volume.Wipe({"wait": LONG})
+    assert volume.get("Problem") == "" and read(volume) == bytes(SIZE)
+    begin()
+    daemon.kill()
+    daemon.start()
+    wait_until(lambda: "incomplete" in volume.get("Problem"), 30, "the mark of a job that was cut off")
+    volume.Wipe({"wait": LONG})
+    assert volume.get("Problem") == "" and read(volume) == bytes(SIZE)
