@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <libdevmapper.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #define NAMED_MAX 5U
 /* Somebody who only looks, as udev does at what was just written, is gone by then. */
@@ -191,7 +193,9 @@ static int find_file(int fd, const struct statx *stx, UserList *l)
         for (size_t i = 0; i < l->n; i++)
                 named |= l->items[i].how == USER_LOCK;
         /* Locked, and by none of these: on another host, or out of our sight. */
-        return r < 0 || !locked || named || l->ours ? r : user_list_add(l, &(User){.how = USER_LOCK, .write = true});
+        return r < 0 || !locked || named || l->ours
+                       ? r
+                       : user_list_add(l, &(User){.how = USER_LOCK, .write = true});
 }
 
 int user_list_find_device(dev_t devnum, const char *node, UserList *ret)
@@ -263,6 +267,17 @@ static int count_others(int fd)
         return n;
 }
 
+/* It gives none without a delegation of its own, whoever has the file open. */
+static bool leases_are_the_servers(int fd)
+{
+        struct statfs fs;
+
+        if (fstatfs(fd, &fs) < 0)
+                return true;
+        return fs.f_type == NFS_SUPER_MAGIC || fs.f_type == CIFS_SUPER_MAGIC ||
+               fs.f_type == SMB2_SUPER_MAGIC || fs.f_type == SMB_SUPER_MAGIC;
+}
+
 /*
  * A lease for writing is given to the only one who has a file open, in whatever way, one for reading if
  * nobody has it open for writing; so the answer costs nothing.
@@ -271,7 +286,7 @@ static int count_others(int fd)
 static int ask_for_lease(int fd, bool writers_only)
 {
         if (fcntl(fd, F_SETLEASE, writers_only ? F_RDLCK : F_WRLCK) < 0)
-                return errno == EAGAIN ? 0 : -errno;
+                return errno == EAGAIN && !leases_are_the_servers(fd) ? 0 : -errno;
         (void) fcntl(fd, F_SETLEASE, F_UNLCK);
         return 1;
 }

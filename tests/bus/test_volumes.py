@@ -383,6 +383,15 @@ def test_resize_formats(service, pool, folder, kind):
         fixed.Resize(8 * MIB)
 
 
+def test_resize_of_what_others_are_built_on(service, pool, folder):
+    volume = service.make_volume(pool, "v", 4 * MIB)
+    pool.CreateVolume("overlay", 0, {"format": "qcow2", "backing": volume.path})
+    with refused("HasDependents") as refusal:
+        volume.Resize(MIB, {"shrink": True, "force": True})
+    assert "overlay" in refusal.text and os.stat(folder + "/v").st_size == 4 * MIB
+    volume.Resize(5 * MIB)
+
+
 def test_resize_keeps_the_contents(service, pool, folder):
     volume = service.make_volume(pool, "v", MIB)
     with open(folder + "/v", "r+b") as f:
