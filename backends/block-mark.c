@@ -23,11 +23,11 @@ int block_mark_write(int fd, uint64_t at, const char *token)
         return n == (ssize_t) sizeof sector ? 0 : n < 0 ? -errno : -EIO;
 }
 
-int block_mark_find(int fd, const char *token)
+int block_mark_find(int fd, uint64_t at, const char *token)
 {
         char sector[SECTOR_SIZE];
         const char *its;
-        ssize_t n = pread(fd, sector, sizeof sector, 0);
+        ssize_t n = pread(fd, sector, sizeof sector, (off_t) at);
 
         if (n < 0)
                 return -errno;

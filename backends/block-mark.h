@@ -17,5 +17,6 @@
 bool block_mark_token_is_valid(const char *token);
 /* Writes it at that offset of a disk. 0 or negative errno. */
 int block_mark_write(int fd, uint64_t at, const char *token);
-/* 1: the device begins with the mark of that token (NULL: of any); 0: it does not. Or negative errno. */
-int block_mark_find(int fd, const char *token);
+/* 1: at that offset of the device is the mark of that token (NULL: of any); 0: there is none. Or negative
+ * errno. */
+int block_mark_find(int fd, uint64_t at, const char *token);

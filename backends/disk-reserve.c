@@ -95,13 +95,21 @@ int disk_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret)
         return r;
 }
 
-/* Whether it is the one. */
-static int look_into(BackendContext *ctx, const char *node, const char *token)
+/* Whether it is the one. What the kernel has not been told of has not been written to but as a part of the
+ * disk. */
+static int look_into(BackendContext *ctx, const DiskPool *pool, const DiskPartition *p, const char *node,
+                     const char *token)
 {
         _cleanup_close_ int fd = open(node, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         int r;
 
-        r = fd < 0 ? -errno : block_mark_find(fd, token);
+        if (fd >= 0)
+                r = block_mark_find(fd, 0, token);
+        else if (errno == ENOENT || errno == ENXIO) {
+                (void) posix_fadvise(pool->file.fd, (off_t) p->start, BLOCK_MARK_SIZE, POSIX_FADV_DONTNEED);
+                r = block_mark_find(pool->file.fd, p->start, token);
+        } else
+                r = -errno;
         return r < 0 ? error_set_errno(ctx->error, r, "Cannot look into %s for what an interrupted job left",
                                        node)
                      : r;
@@ -120,7 +128,7 @@ static int find_marked(BackendContext *ctx, const DiskPool *pool, const char *to
                 if (disk_partition_node(ctx->pool, &pool->device, p->number, &node) < 0)
                         return error_set_errno(ctx->error, ENOMEM, "Cannot look at pool '%s'",
                                                ctx->pool->name);
-                r = look_into(ctx, node, token);
+                r = look_into(ctx, pool, p, node, token);
                 if (r > 0 && disk_partition_name(ctx->pool, &pool->device, p->number, ret_name) < 0)
                         return error_set_errno(ctx->error, ENOMEM, "Cannot look at pool '%s'",
                                                ctx->pool->name);

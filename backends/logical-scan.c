@@ -2,6 +2,7 @@
 
 /* What there is in a volume group, and what changed since the last look. */
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 
@@ -166,12 +167,26 @@ static int report_full(const char *what, const LogicalLv *lv, uint32_t percent, 
                                lv->name, percent / 100, percent % 100, then);
 }
 
-static int report_lv(const LogicalLv *lv, PoolReport *report)
+/* A job that fills a volume has it for itself; whoever holds a leftover only has it open. */
+static bool is_being_filled(BackendContext *ctx, const LogicalLv *lv)
+{
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        if (asprintf(&path, "%s/%s", ctx->pool->target_path, lv->name) < 0) {
+                path = NULL;
+                return false;
+        }
+        fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
+        return fd < 0 && errno == EBUSY;
+}
+
+static int report_lv(BackendContext *ctx, const LogicalLv *lv, PoolReport *report)
 {
         int r;
 
-        /* A job that fills one has it open. */
-        if (lv->unfinished && logical_lv_is_open(lv))
+        /* One that nobody has open is about to be published, or to go with the next worker. */
+        if (lv->unfinished && (lv->thin_pool || !logical_lv_is_open(lv) || is_being_filled(ctx, lv)))
                 return 0;
         if (lv->unfinished)
                 return pool_report_add(report, "skipped",
@@ -249,7 +264,7 @@ static int report_group(BackendContext *ctx, const LogicalGroup *group, PoolRepo
         if (r >= 0)
                 r = report_missing(group, report);
         for (size_t i = 0; i < group->n_lvs && r >= 0; i++)
-                r = report_lv(&group->lvs[i], report);
+                r = report_lv(ctx, &group->lvs[i], report);
         return r;
 }
 

@@ -114,7 +114,7 @@ void end_done(TransferEnd *end)
 
 int end_hold_head(TransferEnd *end)
 {
-        int r = end->kind == END_DEVICE ? block_mark_find(end->fd, NULL) : 0;
+        int r = end->kind == END_DEVICE ? block_mark_find(end->fd, 0, NULL) : 0;
 
         if (r < 0)
                 return end_fail(end, r, false);

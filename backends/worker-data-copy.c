@@ -120,7 +120,7 @@ static int look(Copy *c)
         if (c->size == 0 && !image_format_is_plain(c->from.formats[0]))
                 return refuse(c, STORAGE_ERROR_UNSUPPORTED, "its source does not tell how large it is");
         c->def->capacity = capacity;
-        r = block_mark_find(c->to, NULL);
+        r = block_mark_find(c->to, 0, NULL);
         if (r < 0)
                 return fail(c, r);
         if (r > 0)

@@ -195,6 +195,7 @@ def test_cancel(service, files, vg, source, disks):
         log = service.log()
         _, job = target.CloneVolume(large.path, name, {"wait": 0})
         log.wait_changed(job, "BytesDone", timeout=60)
+        assert target.get("Problems") == [], "what is being made is no problem"
         service.job(job).Cancel()
         got = service.wait_job(job)
         assert got["State"] == "cancelled" and got["BytesDone"] < got["BytesTotal"], got
