@@ -82,7 +82,8 @@ def test_raw_to_raw(service, pool, folder):
     assert "clone" in pool.get("Operations")
 
 
-KINDS = ["raw", "qcow2", "qcow", "qed", "vdi", "vmdk", "vpc"]
+# On an emulated processor less is enough: the formats are the same everywhere.
+KINDS = ["raw", "qcow2"] if ON_SYSTEM else ["raw", "qcow2", "qcow", "qed", "vdi", "vmdk", "vpc"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -343,7 +344,7 @@ def test_no_space(service, world, pool, folder, options):
     assert service.volumes(small) == {}
 
 
-SLOW_SIZE = 64 * MIB
+SLOW_SIZE = (16 if ON_SYSTEM else 64) * MIB
 SLOW = {"format": "qcow2", "compress": True, "wait": 0}
 
 
@@ -472,7 +473,7 @@ def test_killed_at_any_moment(world, daemon, service, folder):
     kinds = {"raw": {}, "qcow2": {"format": "qcow2"}, "prealloc": {"preallocation": "full"}}
     image(folder + "/a", "raw", 48 * MIB, data=24 * MIB)
     seconds = {}
-    for i in range(45):
+    for i in range(24):
         kind = list(kinds)[i % 3]
         source = service.wait_volume(pool, "a")
         began = time.monotonic()
