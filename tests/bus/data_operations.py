@@ -5,6 +5,7 @@ asked for, and what may be there afterwards."""
 import os
 import subprocess
 import tempfile
+import threading
 
 from gi.repository import GLib
 
@@ -222,6 +223,42 @@ class Upload(Changes):
             os.close(fd)
 
 
+def pipe_with(data):
+    """Its end to read from, and data comes out of it as long as somebody reads."""
+    ours, theirs = os.pipe()
+
+    def feed():
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(theirs, view):]
+        except BrokenPipeError:
+            pass
+        os.close(theirs)
+    threading.Thread(target=feed, daemon=True).start()
+    return ours
+
+
+class UploadFromPipe(Upload):
+    def start(self, place, **options):
+        fd = pipe_with(self.contents())
+        try:
+            return place.volume(self.name).start("Upload", 0, {"length": self.size, "sha256": True, **options},
+                                                 fds=[fd])
+        finally:
+            os.close(fd)
+
+
+class ImportFromPipe(Makes):
+    def start(self, place, **options):
+        fd = pipe_with(self.data)
+        try:
+            return place.pool.start("ImportVolume", self.made, 0, {"length": self.size, "sha256": True, **options},
+                                    fds=[fd])
+        finally:
+            os.close(fd)
+
+
 class Wipe(Changes):
     needs_space = False  # it gives space back
 
@@ -383,8 +420,8 @@ class Commit(Flatten):
         return NEW if seen == committed else OLD
 
 
-OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Import, Upload, Wipe, Overwrite, Allocate,
-              Revert, Flatten, Rebase, Commit]
+OPERATIONS = [Create, CreateImage, Clone, CloneToImage, CloneFromImage, Import, ImportFromPipe, Upload,
+              UploadFromPipe, Wipe, Overwrite, Allocate, Revert, Flatten, Rebase, Commit]
 
 
 def was_refused(error, *names):

@@ -6,12 +6,17 @@ import os
 import random
 import socket
 import subprocess
+import sys
 import threading
 
 import pytest
 
 from client import MIB, refused
-from harness import wait_until
+from harness import SOURCE, wait_until
+from images import opened
+
+sys.path.append(SOURCE + "/tests/worker")
+from fuse_file import FuseFile  # noqa: E402
 
 SOURCES = ["file", "memfd", "pipe", "socket"]
 
@@ -426,3 +431,113 @@ def test_upload_below_overlays(service, pool, folder):
         with refused("HasDependents"):
             base.Upload(0, {}, fds=[source.fd])
         assert base.Upload(0, {"force": True}, fds=[source.fd])[0] == {"bytes": 3}
+
+
+@pytest.mark.private
+def test_incomplete_until_it_is_done_again(world, daemon, service, pool, folder):
+    """By a full disk; the mark outlives the service."""
+    volume = make_raw(service, pool, size=4 * MIB)
+    (_, job), fds = volume.OpenUpload(2 * MIB, {"offset": MIB}, want_fds=True)
+    write_all(fds[0], content(MIB))
+    assert service.wait_job(job)["State"] == "failed" and "incomplete" in volume.get("Problem")
+    daemon.restart()
+    service = world.client(daemon)
+    volume = service.volume(volume.path)
+    volume.wait_for("Problem", lambda problem: "incomplete" in problem)
+    with Source("memfd", content(MIB), None) as source:
+        volume.Upload(0, {}, fds=[source.fd])
+        assert "incomplete" in volume.get("Problem"), "another part of it"
+    with Source("memfd", content(2 * MIB), None) as source:
+        volume.Upload(0, {"offset": MIB}, fds=[source.fd])
+    assert volume.get("Problem") == "" and read_file(folder + "/v")[MIB:3 * MIB] == content(2 * MIB)
+    daemon.restart()
+    service = world.client(daemon)
+    service.wait_volume(service.pool(pool.path), "v")
+    assert service.volume(volume.path).get("Problem") == ""
+
+
+def test_used_by_a_guest(service, pool, folder):
+    qemu_img("create", "-q", "-f", "qcow2", folder + "/v", "8M")
+    volume = service.wait_volume(pool, "v")
+    before = read_file(folder + "/v")
+    with opened(folder + "/v"), Source("memfd", b"x", None) as source:
+        with refused("InUse"):
+            volume.Upload(0, {}, fds=[source.fd])
+        with refused("InUse"):
+            volume.Download(0, {}, fds=[source.fd])
+        assert volume.Download(0, {"force": True, "length": 4}, fds=[source.fd])[0] == {"bytes": 4}
+        assert read_file(folder + "/v") == before
+    with opened(folder + "/v", read_only=True), Source("memfd", b"", None) as source:
+        volume.Download(0, {"length": 4}, fds=[source.fd])
+        with refused("InUse"):
+            volume.Upload(0, {}, fds=[source.fd])
+        assert read_file(folder + "/v") == before
+    (_, job), fds = volume.OpenUpload(100, {}, want_fds=True)
+    wait_until(lambda: service.job(job).get("State") == "running", what="the job to run")
+    done = subprocess.run(["qemu-io", "-r", "-f", "qcow2", "-c", "read 0 512", folder + "/v"], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode != 0 and "lock" in done.stderr
+    with refused("Busy"):
+        volume.Delete()
+    os.close(fds[0])
+    service.wait_job(job)
+
+
+def test_file_of_a_client_that_hangs(daemon, service, pool, folder, world):
+    """Somebody's FUSE file that does not answer holds up its own job, and nothing else."""
+    make_raw(service, pool, size=4 * MIB)
+    point = world.folder()
+    try:
+        fuse = FuseFile(point, 4 * MIB, hang=True)
+    except OSError as error:
+        pytest.skip(f"no FUSE: {error}")
+    fd = os.open(fuse.path, os.O_RDONLY)
+    try:
+        result, job = service.volume(pool.GetVolume("v")).Upload(0, {"wait": 0}, fds=[fd])
+        assert result == {}
+        wait_until(lambda: any(read_file(f"/proc/{pid}/wchan").startswith((b"request_wait", b"fuse"))
+                               for pid in daemon.workers("data")), what="a worker that waits for it")
+        service.make_volume(pool, "other").Delete()
+        pool.Refresh()
+        service.job(job).Cancel()
+        assert service.job(job).get("State") in ("cancelling", "cancelled")
+        service.make_volume(pool, "another").Delete()
+    finally:
+        os.close(fd)
+        fuse.close()
+    got = service.wait_job(job)
+    assert got["State"] == "cancelled", got
+
+
+def test_no_descriptor_is_left_open(daemon, service, pool, folder):
+    """In the service, whatever became of the call."""
+    def count():
+        return len(os.listdir(f"/proc/{daemon.pid()}/fd"))
+
+    def some():
+        read, write = os.pipe()
+        write_all(write, b"12345")
+        volume.Upload(0, {"length": 3}, fds=[read])
+        os.close(read)
+        with Source("memfd", b"1", None) as source:
+            volume.Download(0, {"length": 5}, fds=[source.fd])
+            for call in ((volume.Upload, 0, {"length": 100}), (volume.Upload, 0, {"offset": 2 * MIB}),
+                         (pool.ImportVolume, "v", 0, {}), (pool.ImportVolume, "w", 0, {"format": "qcow2"}),
+                         (volume.Download, 0, {"no-such-option": 1})):
+                with refused("InvalidArgument", "Exists"):
+                    call[0](*call[1:], fds=[source.fd])
+        (_, job), fds = volume.OpenUpload(5, {}, want_fds=True)
+        os.close(fds[0])
+        service.wait_job(job)
+        (_, _, job), fds = pool.OpenImport("w", 5, {}, want_fds=True)
+        service.job(job).Cancel()
+        service.wait_job(job)
+        os.close(fds[0])
+
+    volume = make_raw(service, pool)
+    some()
+    before = wait_until(lambda: not daemon.workers("data") and count(), what="the end of the workers")
+    for _ in range(3):
+        some()
+    wait_until(lambda: count() <= before, what=f"{before} descriptors")
+    assert os.listdir(folder) == ["v"]
