@@ -13,6 +13,7 @@ import harness
 from beside import measure_beside
 from clone import measure_clone
 from lines import median, percentile
+from upload import measure_upload
 from world import ROOT, STORAGE, make_empty_files, make_files, rss_kib, run, tool
 
 MANAGER = STORAGE + ".Manager"
@@ -322,4 +323,5 @@ MEASURES = {
     "latency": measure_latency,
     "clone": measure_clone,
     "beside": measure_beside,
+    "upload": measure_upload,
 }

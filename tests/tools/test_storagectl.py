@@ -874,6 +874,26 @@ def test_example_clones(tool, pool, folder):
     assert done.returncode == 1 and "none" in done.stderr and done.stdout == ""
 
 
+def test_example_uploads(tool, pool, folder):
+    example = os.path.join(harness.SOURCE, "docs/examples/upload.py")
+    source = f"{folder}.source"
+    data = os.urandom(1 << 20)
+    with open(source, "wb") as f:
+        f.write(data)
+    for _ in range(2):  # a new volume, then one that is there
+        done = subprocess.run(["/usr/bin/python3", example, "--user", pool, "v", source], env=tool.env, text=True,
+                              capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == f"{len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}"
+        with open(f"{folder}/v", "rb") as f:
+            assert f.read() == data
+    os.truncate(f"{folder}/v", 10)
+    done = subprocess.run(["/usr/bin/python3", example, "--user", pool, "v", "/dev/null"], env=tool.env, text=True,
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1 and "neither a pipe" in done.stderr
+    os.unlink(source)
+
+
 # Pools on devices
 
 RAID = ("--raid-level", "raid1", "--raid-dev", "/dev/no-such-a", "--raid-dev", "/dev/no-such-b")
