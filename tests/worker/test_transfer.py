@@ -193,6 +193,21 @@ def test_blocking_or_not_is_the_client_s(data, volume, kind, blocking):
         os.close(peer)
 
 
+def test_direct_io(data, volume, folder):
+    """A file that only gives whole pages."""
+    sent = content(MIB + 5)
+    (folder / "client").write_bytes(sent)
+    try:
+        fd = os.open(folder / "client", os.O_RDONLY | os.O_DIRECT)
+    except OSError as e:
+        pytest.skip(f"no O_DIRECT: {e}")
+    assert data.upload(volume, fd, sha256=True) == (len(sent), sha(sent))
+    assert whole(volume)[:len(sent)] == sent
+    os.lseek(fd, 4096, os.SEEK_SET)
+    assert data.upload(volume, fd, sha256=True, length=5000) == (5000, sha(sent[4096:9096]))
+    os.close(fd)
+
+
 def test_nothing_is_taken_that_was_not_there(data, volume):
     """A file that is cut short while it is read is no row of zeros."""
     fd = os.memfd_create("client")
