@@ -175,7 +175,8 @@ def test_nothing_is_left_of_an_import(daemon, service, place):
     assert service.wait_job(job)["State"] == "failed"
     assert service.volumes(pool) == {}
     (_, _, job), fds = pool.OpenImport(name, SIZE, {}, want_fds=True)
-    wait_until(lambda: daemon.workers("data"), what="the worker that reads")
+    wait_until(lambda: daemon.workers("data") or service.job(job).get("ErrorMessage"), what="the worker that reads")
+    assert service.job(job).get("ErrorMessage") == ""
     service.job(job).Cancel()
     assert service.wait_job(job)["State"] == "cancelled"
     os.close(fds[0])

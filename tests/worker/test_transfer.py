@@ -127,6 +127,23 @@ def test_fresh_device_keeps_nothing_of_before(data, loop):
     assert os.pread(loop, 8 * MIB, 0) == b"new" + bytes(8 * MIB - 3)
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("size", [100, 3 * MIB])
+def test_new_partition_is_marked_to_the_end(data, loop, sparse, size):
+    """By what it begins with: see backends/block-mark.h."""
+    mark = (b"storaged: the contents of this partition are not complete\n" + b"ab" * 16).ljust(512, b"\0")
+    os.pwrite(loop, mark, 0)
+    sent = content(size)
+    ours, theirs = os.pipe()
+    call = data.transfer("Upload", loop, ours, length=size, fresh=True, sparse=sparse)
+    feed(os.dup(theirs), sent[:-1])
+    data.spin(0.3)
+    assert os.pread(loop, 512, 0) == mark
+    os.write(theirs, sent[-1:])
+    assert data.finish(call) == (size, "")
+    assert os.pread(loop, 8 * MIB, 0) == sent + bytes(8 * MIB - size)
+
+
 def test_device_as_the_client_s(data, loop, volume):
     os.pwrite(volume, content(8 * MIB), 0)
     os.lseek(loop, MIB, os.SEEK_SET)
