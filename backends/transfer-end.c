@@ -190,9 +190,11 @@ static ssize_t write_some(const TransferEnd *end, const void *buffer, size_t n)
 /* 0: once more. Whether a stream blocks is up to the client, who can change that at any time. */
 static int after_failure(const TransferEnd *end, bool write)
 {
-        if (errno == EINTR)
-                return end_check_cancelled(end);
-        return errno == EAGAIN && end_is_stream(end) ? 0 : end_fail(end, errno, write);
+        int error = errno, r = end_check_cancelled(end);
+
+        if (r < 0 || error == EINTR || (error == EAGAIN && end_is_stream(end)))
+                return r;
+        return end_fail(end, error, write);
 }
 
 int end_read(TransferEnd *end, void *buffer, size_t n, size_t *ret)

@@ -198,13 +198,17 @@ def test_descriptors_of_the_wrong_kind(service, pool, folder, world):
     read, write = os.pipe()
     packets, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     for fd in (write, os.open(folder, os.O_RDONLY), os.open("/dev/null", os.O_RDWR), os.eventfd(1), packets.fileno(),
-               os.open(folder + "/v", os.O_PATH), os.open(folder + "/v", os.O_RDONLY)):
+               os.open(folder, os.O_PATH)):
         with refused("InvalidArgument"):
             volume.Upload(0, {"length": 10}, fds=[fd])
-    for fd in (read, os.open("/dev/null", os.O_RDWR), other.fileno(), os.open(folder + "/v", os.O_RDONLY),
-               os.open(folder + "/v", os.O_RDWR)):
+    for fd in (read, os.open("/dev/null", os.O_RDWR), other.fileno(), os.open("/etc/passwd", os.O_RDONLY)):
         with refused("InvalidArgument"):
             volume.Download(0, {}, fds=[fd])
+    with open(folder + "/v", "r+b") as f:
+        for call in (volume.Upload, volume.Download):
+            with refused("InvalidArgument") as refusal:
+                call(0, {"force": True}, fds=[f.fileno()])
+            assert "itself" in refusal.text
     with refused("InvalidArgument"):
         volume.Upload(0, {}, fds=[read])
     with refused("InvalidArgument"):

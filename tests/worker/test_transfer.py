@@ -389,4 +389,4 @@ def test_no_descriptor_is_left_open(data, volume):
         data.download(volume, memfd(), length=5)
         with pytest.raises(WorkerError):
             data.upload(volume, memfd(b""), length=5)
-    assert fds_of(data.process.pid) == before
+    data.wait(lambda: fds_of(data.process.pid) == before)  # the last call's end with its message, after the reply
