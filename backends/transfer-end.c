@@ -199,6 +199,8 @@ static int after_failure(const TransferEnd *end, bool write)
 
 int end_read(TransferEnd *end, void *buffer, size_t n, size_t *ret)
 {
+        /* Of a file with O_DIRECT only whole pages can be read. */
+        size_t wanted = end_is_stream(end) ? n : (n + PAGE_MASK) & ~PAGE_MASK;
         int r = 0;
 
         while (r >= 0) {
@@ -207,10 +209,10 @@ int end_read(TransferEnd *end, void *buffer, size_t n, size_t *ret)
                 r = end_is_stream(end) ? wait_ready(end, POLLIN) : 0;
                 if (r < 0)
                         break;
-                got = read_some(end, buffer, n);
+                got = read_some(end, buffer, wanted);
                 if (got >= 0) {
-                        end->offset += (uint64_t) got;
-                        *ret = (size_t) got;
+                        *ret = (size_t) got < n ? (size_t) got : n;
+                        end->offset += *ret;
                         return 0;
                 }
                 r = after_failure(end, false);

@@ -44,7 +44,8 @@ bool end_is_stream(const TransferEnd *end);
 /* They are one file or device. */
 bool end_is_same(const TransferEnd *a, const TransferEnd *b);
 
-/* Waits for some bytes, n at most. *ret is 0 only at the end. Cancelled, if that is asked for meanwhile. */
+/* Waits for some bytes, n at most; the buffer begins at a page, and has room for whole pages. *ret is 0 only
+ * at the end. Cancelled, if that is asked for meanwhile. */
 int end_read(TransferEnd *end, void *buffer, size_t n, size_t *ret);
 /* All n. */
 int end_write(TransferEnd *end, const void *buffer, size_t n);
