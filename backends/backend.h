@@ -31,6 +31,8 @@ typedef struct BackendContext BackendContext;
 struct BackendContext {
         const PoolDef *pool;
         sd_bus_error *error;
+        const char
+                *secret; /* the file of the passphrase for what is made encrypted, or changed; NULL: none */
         bool (*cancelled)(BackendContext *ctx); /* long loops look, and return -ECANCELED */
         void (*progress)(BackendContext *ctx, uint64_t done,
                          uint64_t total); /* bytes; cheap, call it often */
@@ -76,14 +78,15 @@ typedef struct BuildOptions {
 } BuildOptions;
 
 typedef struct ResizeOptions {
-        bool shrink, allocate, force;
+        bool shrink, allocate, force; /* an encrypted image takes the context's secret */
 } ResizeOptions;
 
 /* What a volume is opened for. */
 typedef enum OpenMode {
         OPEN_READ,      /* by a client, for reading */
         OPEN_WRITE,     /* by a client, for writing */
-        OPEN_TO_COPY,   /* by a data job: nobody writes to it as long as this descriptor, or a copy of it, is open */
+        OPEN_TO_COPY,   /* by a data job: nobody writes to it as long as this descriptor, or a copy of it, is
+                           open */
         OPEN_TO_CHANGE, /* by a data job: nobody else has it open meanwhile */
         _OPEN_MODE_MAX,
 } OpenMode;
@@ -158,12 +161,13 @@ typedef struct Backend {
         /* Fills a reserved volume: fd and def are those of volume_create. On return it is durable. */
         int (*volume_fill)(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd);
         /*
-         * Reserves a volume, always: its contents come from elsewhere (a clone, an import). What is reserved has
-         * def's capacity where that is fixed (a logical volume, a partition); a file is empty. token: one that
-         * nothing else ever had: where nothing else tells what is reserved, that is its token, and may be discarded
-         * even if this function did not return.
+         * Reserves a volume, always: its contents come from elsewhere (a clone, an import). What is reserved
+         * has def's capacity where that is fixed (a logical volume, a partition); a file is empty. token:
+         * one that nothing else ever had: where nothing else tells what is reserved, that is its token, and
+         * may be discarded even if this function did not return.
          */
-        int (*volume_reserve)(BackendContext *ctx, const VolumeDef *def, const char *token, CreateResult *ret);
+        int (*volume_reserve)(BackendContext *ctx, const VolumeDef *def, const char *token,
+                              CreateResult *ret);
         int (*volume_publish)(BackendContext *ctx, const char *token, VolumeRow *ret);
         int (*volume_discard)(BackendContext *ctx, const char *token);
         int (*volume_delete)(BackendContext *ctx, const char *name, bool force);

@@ -94,7 +94,7 @@ static int make_file(BackendContext *ctx, const VolumeDef *def, const ImagePlan 
                 if (r < 0)
                         return r;
         }
-        if (plan->format == IMAGE_RAW)
+        if (!plan->tool)
                 r = set_size(ctx, def, fd, plan->capacity);
         else
                 r = plan->long_work ? 0 : run_tool(ctx, def, plan, fd, SHORT_USEC);
@@ -244,12 +244,27 @@ int file_volume_reserve(BackendContext *ctx, const VolumeDef *def, const char *t
         return r;
 }
 
+/* QEMU has made the file; what it is to have of the pool comes behind the header. */
+static int allocate_encrypted(BackendContext *ctx, const VolumeDef *def, const ImagePlan *plan, int fd)
+{
+        struct stat st;
+
+        if (plan->format != IMAGE_RAW || plan->preallocation != PREALLOCATION_FALLOC)
+                return 0;
+        if (fstat(fd, &st) < 0)
+                return error_set_errno(ctx->error, errno, "Cannot make volume '%s'", def->name);
+        return file_allocate(ctx, fd, 0, plan->fill + (uint64_t) st.st_size - plan->capacity, false,
+                             def->name);
+}
+
 int file_volume_make(BackendContext *ctx, const VolumeDef *def, const ImagePlan *plan, int fd)
 {
         int r;
 
-        if (plan->format != IMAGE_RAW)
-                return run_tool(ctx, def, plan, fd, 0);
+        if (plan->tool) {
+                r = run_tool(ctx, def, plan, fd, 0);
+                return r < 0 || !plan->encrypted ? r : allocate_encrypted(ctx, def, plan, fd);
+        }
         r = set_size(ctx, def, fd, plan->capacity);
         return r < 0 ? r
                      : file_allocate(ctx, fd, 0, plan->fill, plan->preallocation == PREALLOCATION_FULL,

@@ -31,6 +31,8 @@ static int check(Grow *g)
 
         if (!raw && !streq(g->row.format, "qcow2"))
                 return refuse(g, STORAGE_ERROR_UNSUPPORTED, "only raw and qcow2 volumes can");
+        if (g->row.extra && g->row.extra->encryption != ENCRYPTION_NONE)
+                return refuse(g, STORAGE_ERROR_UNSUPPORTED, "it is encrypted");
         if (g->row.extra && (g->row.extra->backing_path || g->row.extra->data_file))
                 return refuse(g, STORAGE_ERROR_UNSUPPORTED,
                               "it is built on another one, or has its data in another file");
@@ -73,11 +75,13 @@ static int grow_raw(Grow *g)
 
 static int grow_qcow2(Grow *g)
 {
+        const QemuImgResize z = {
+                .format = g->row.format, .capacity = g->capacity, .preallocation = "falloc"};
         uint64_t total = g->row.allocation + g->capacity - g->row.capacity;
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *what = NULL;
 
-        if (qemu_img_resize_argv(g->row.format, g->capacity, false, "falloc", &argv) < 0 ||
+        if (qemu_img_resize_argv(&z, &argv) < 0 ||
             asprintf(&what, "resize volume '%s' of pool '%s'", g->name, g->ctx->pool->name) < 0) {
                 what = NULL;
                 return error_set_errno(g->ctx->error, ENOMEM, "Cannot resize volume '%s'", g->name);

@@ -17,7 +17,8 @@ typedef struct Resize {
         uint64_t capacity;
         const ResizeOptions *options;
         int dir_fd, fd;
-        VolumeRow row; /* before */
+        VolumeRow row;   /* before */
+        uint64_t header; /* bytes of a LUKS container before its contents */
 } Resize;
 
 static int refuse(Resize *z, const char *error_name, const char *why)
@@ -27,12 +28,35 @@ static int refuse(Resize *z, const char *error_name, const char *why)
                                  z->name, z->ctx->pool->name, z->capacity, why);
 }
 
+/*
+ * The contents of a LUKS container of version 1 go to the end of its file, so that it is resized with that,
+ * and without its secret.
+ */
+static int look_at_luks(Resize *z)
+{
+        const VolumeExtra *extra = z->row.extra;
+
+        if (!streq(z->row.format, "luks"))
+                return 0;
+        if (!extra || extra->problem || extra->encryption != ENCRYPTION_LUKS ||
+            z->row.capacity >= z->row.physical)
+                return refuse(z, STORAGE_ERROR_UNSUPPORTED,
+                              "of LUKS containers only those of version 1, with their header, can be");
+        z->header = z->row.physical - z->row.capacity;
+        return 0;
+}
+
+static bool is_plain(const Resize *z)
+{
+        return streq(z->row.format, "raw") || streq(z->row.format, "luks");
+}
+
 /* Only what QEMU and we can do; never below what is stored in it. */
 static int check(Resize *z)
 {
         const char *format = z->row.format;
 
-        if (!streq(format, "raw") && !streq(format, "qcow2") && !streq(format, "qed"))
+        if (!is_plain(z) && !streq(format, "qcow2") && !streq(format, "qed"))
                 return sd_bus_error_setf(
                         z->ctx->error, STORAGE_ERROR_UNSUPPORTED,
                         "Volume '%s' of pool '%s' has the format %s, which cannot be resized: raw, "
@@ -50,7 +74,7 @@ static int check(Resize *z)
                 return refuse(
                         z, STORAGE_ERROR_INVALID_ARGUMENT,
                         "that is less than now, which destroys data; ask to shrink it if that is meant");
-        if (z->capacity < z->row.allocation)
+        if (z->header + z->capacity < z->row.allocation)
                 return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "more than that is allocated in it");
         return 0;
 }
@@ -58,7 +82,7 @@ static int check(Resize *z)
 static int resize_raw(Resize *z)
 {
         /* Also to the same size: that gives back what was allocated beyond it for a growth that failed. */
-        if (ftruncate(z->fd, (off_t) z->capacity) < 0)
+        if (ftruncate(z->fd, (off_t) (z->header + z->capacity)) < 0)
                 return error_set_errno(z->ctx->error, errno, "Cannot resize volume '%s' of pool '%s'",
                                        z->name, z->ctx->pool->name);
         return 0;
@@ -95,7 +119,14 @@ static int resize_by_tool(Resize *z)
                 return r;
         if (z->capacity == z->row.capacity)
                 return 0;
-        r = qemu_img_resize_argv(z->row.format, z->capacity, z->capacity < z->row.capacity, NULL, &argv);
+        r = qemu_img_resize_argv(
+                &(QemuImgResize){
+                        .format = z->row.format,
+                        .capacity = z->capacity,
+                        .shrink = z->capacity < z->row.capacity,
+                        .encrypted = z->ctx->secret != NULL,
+                },
+                &argv);
         if (r < 0 || asprintf(&what, "resize volume '%s' of pool '%s'", z->name, z->ctx->pool->name) < 0) {
                 what = NULL;
                 return error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", z->name);
@@ -114,9 +145,11 @@ static int resize(Resize *z, VolumeRow *ret)
         r = file_row_read(z->fd, folder, z->name, &z->row);
         if (r < 0)
                 return error_set_errno(z->ctx->error, r, "Cannot read volume '%s'", z->name);
-        r = check(z);
+        r = look_at_luks(z);
         if (r >= 0)
-                r = streq(z->row.format, "raw") ? resize_raw(z) : resize_by_tool(z);
+                r = check(z);
+        if (r >= 0)
+                r = is_plain(z) ? resize_raw(z) : resize_by_tool(z);
         if (r < 0)
                 return r;
         r = file_row_read(z->fd, folder, z->name, ret);

@@ -173,14 +173,35 @@ static int plan_preallocation(BackendContext *ctx, const VolumeDef *def, Preallo
         return 0;
 }
 
+/* "default" leaves the choice to us, as it does in libvirt. */
+static int plan_encryption(BackendContext *ctx, const VolumeDef *def, ImagePlan *plan)
+{
+        EncryptionFormat e = def->encryption.format;
+
+        if (e == ENCRYPTION_NONE)
+                return 0;
+        if (e != ENCRYPTION_LUKS && e != ENCRYPTION_DEFAULT)
+                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
+                                         "Volume '%s' cannot be made with the encryption %s: with luks (of "
+                                         "version 1) it can",
+                                         def->name, encryption_format_to_string(e));
+        if (!ctx->secret)
+                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                         "Volume '%s' is to be encrypted, but no secret is named for that",
+                                         def->name);
+        plan->encrypted = true;
+        return 0;
+}
+
 static int check_makeable(BackendContext *ctx, const VolumeDef *def, ImagePlan *plan)
 {
-        if (def->encryption.format != ENCRYPTION_NONE)
-                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
-                                         "Volume '%s' cannot be made: encrypted volumes cannot be made yet",
-                                         def->name);
+        int r;
+
+        r = plan_encryption(ctx, def, plan);
+        if (r < 0)
+                return r;
         plan->format = image_format_from_string(strempty(def->format));
-        plan->tool = made_by_tool(plan->format);
+        plan->tool = made_by_tool(plan->format) || plan->encrypted;
         if (plan->tool || plan->format == IMAGE_RAW || plan->format == IMAGE_DIR)
                 return 0;
         return sd_bus_error_setf(
@@ -204,6 +225,8 @@ int image_plan_make(BackendContext *ctx, int dir_fd, const VolumeDef *def, Preal
                 image_plan_done(&plan);
                 return r;
         }
+        /* A passphrase is made a key by seconds of work, on purpose. */
+        plan.long_work |= plan.encrypted;
         *ret = plan;
         return 0;
 }

@@ -14,6 +14,7 @@ typedef struct ImagePlan {
         Preallocation preallocation; /* never UNSET */
         bool long_work;              /* needs volume_fill() */
         bool tool;                   /* made by qemu-img */
+        bool encrypted;              /* with LUKS and the context's secret */
         char *backing_path;          /* as it is to be recorded */
         char *backing_format;        /* QEMU's name */
 } ImagePlan;

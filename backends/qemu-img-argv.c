@@ -14,6 +14,45 @@ static int append_option(char **options, const char *name, const char *value)
         return 0;
 }
 
+/* The same, for an option of the encryption, which in an image has a prefix. */
+static int append_luks_option(char **options, const char *prefix, const char *name, const char *value)
+{
+        char full[64];
+
+        (void) snprintf(full, sizeof(full), "%s%s", prefix, name);
+        return value ? append_option(options, full, value) : 0;
+}
+
+/* BlockdevCreateOptionsLUKS in QEMU's qapi/block-core.json; its ciphers have their size in their names. */
+static int luks_options(const VolumeEncryption *e, const char *prefix, char **options)
+{
+        char cipher[96];
+        int r;
+
+        r = append_luks_option(options, prefix, "key-secret", QEMU_IMG_SECRET);
+        if (r >= 0 && e->cipher_name) {
+                (void) snprintf(cipher, sizeof(cipher), "%s-%" PRIu32, e->cipher_name, e->cipher_size);
+                r = append_luks_option(options, prefix, "cipher-alg", cipher);
+        }
+        if (r >= 0)
+                r = append_luks_option(options, prefix, "cipher-mode", e->cipher_mode);
+        if (r >= 0)
+                r = append_luks_option(options, prefix, "hash-alg", e->cipher_hash);
+        if (r >= 0)
+                r = append_luks_option(options, prefix, "ivgen-alg", e->ivgen_name);
+        return r < 0 ? r : append_luks_option(options, prefix, "ivgen-hash-alg", e->ivgen_hash);
+}
+
+/* What is allocated but not written is none of QEMU's business. */
+static int raw_options(const ImagePlan *plan, const VolumeDef *def, char **options)
+{
+        int r = luks_options(&def->encryption, "", options);
+
+        if (r < 0 || plan->preallocation != PREALLOCATION_FULL)
+                return r;
+        return append_option(options, "preallocation", "full");
+}
+
 /* No value has a comma, which QEMU would take as the next option: words and numbers that were checked. */
 static int qcow2_options(const ImagePlan *plan, const VolumeDef *def, char **options)
 {
@@ -21,6 +60,10 @@ static int qcow2_options(const ImagePlan *plan, const VolumeDef *def, char **opt
         int r;
 
         r = append_option(options, "compat", def->compat ?: "1.1");
+        if (r >= 0 && plan->encrypted)
+                r = append_option(options, "encrypt.format", "luks");
+        if (r >= 0 && plan->encrypted)
+                r = luks_options(&def->encryption, "encrypt.", options);
         if (r >= 0 && def->cluster_size > 0) {
                 (void) snprintf(number, sizeof(number), "%" PRIu64, def->cluster_size);
                 r = append_option(options, "cluster_size", number);
@@ -46,10 +89,24 @@ static int extend_all(char ***l, const char *const *strings)
         return 0;
 }
 
+/* The passphrase comes through a descriptor. */
+static int extend_with_secret(char ***argv, const char *id, unsigned fd)
+{
+        _cleanup_free_ char *object = NULL;
+
+        if (asprintf(&object, "secret,id=%s,format=raw,file=/proc/self/fd/%u", id, fd) < 0) {
+                object = NULL;
+                return -ENOMEM;
+        }
+        return extend_all(argv, (const char *const[]){"--object", object, NULL});
+}
+
 int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char *target, char ***ret)
 {
-        const char *const begin[] = {"qemu-img", "create", "-q", "-f", image_format_to_qemu(plan->format),
-                                     NULL};
+        bool raw_luks = plan->format == IMAGE_RAW && plan->encrypted;
+        const char *const begin[] = {
+                "qemu-img", "create", "-q", "-f", raw_luks ? "luks" : image_format_to_qemu(plan->format),
+                NULL};
         const char *const backing[] = {"-u", "-b", plan->backing_path, "-F", plan->backing_format, NULL};
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *options = NULL;
@@ -58,10 +115,14 @@ int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char
 
         (void) snprintf(size, sizeof(size), "%" PRIu64, plan->capacity);
         r = extend_all(&argv, begin);
+        if (r >= 0 && plan->encrypted)
+                r = extend_with_secret(&argv, QEMU_IMG_SECRET, QEMU_IMG_SECRET_FD);
         if (r >= 0 && plan->backing_path)
                 r = extend_all(&argv, backing);
         if (r >= 0 && plan->format == IMAGE_QCOW2)
                 r = qcow2_options(plan, def, &options);
+        if (r >= 0 && raw_luks)
+                r = raw_options(plan, def, &options);
         if (r >= 0 && options)
                 r = extend_all(&argv, (const char *const[]){"-o", options, NULL});
         if (r >= 0)
@@ -71,8 +132,7 @@ int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char
         return r;
 }
 
-int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, const char *preallocation,
-                         char ***ret)
+int qemu_img_resize_argv(const QemuImgResize *z, char ***ret)
 {
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *image = NULL;
@@ -84,18 +144,23 @@ int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink
          * not open it.
          */
         if (asprintf(&image,
-                     "json:{\"driver\":\"%s\",\"backing\":null,\"file\":{\"driver\":\"file\","
+                     "json:{\"driver\":\"%s\",%s\"backing\":null,\"file\":{\"driver\":\"file\","
                      "\"locking\":\"off\",\"filename\":\"" QEMU_IMG_TARGET "\"}}",
-                     qemu_format) < 0) {
+                     z->format,
+                     z->encrypted ? "\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"" QEMU_IMG_SECRET
+                                    "\"},"
+                                  : "") < 0) {
                 image = NULL;
                 return -ENOMEM;
         }
-        (void) snprintf(size, sizeof(size), "%" PRIu64, capacity);
+        (void) snprintf(size, sizeof(size), "%" PRIu64, z->capacity);
         r = extend_all(&argv, (const char *const[]){"qemu-img", "resize", "-q", NULL});
-        if (r >= 0 && shrink)
+        if (r >= 0 && z->encrypted)
+                r = extend_with_secret(&argv, QEMU_IMG_SECRET, QEMU_IMG_SECRET_FD);
+        if (r >= 0 && z->shrink)
                 r = strv_extend(&argv, "--shrink");
-        if (r >= 0 && preallocation)
-                r = extend_all(&argv, (const char *const[]){"--preallocation", preallocation, NULL});
+        if (r >= 0 && z->preallocation)
+                r = extend_all(&argv, (const char *const[]){"--preallocation", z->preallocation, NULL});
         if (r >= 0)
                 r = extend_all(&argv, (const char *const[]){image, size, NULL});
         if (r >= 0)

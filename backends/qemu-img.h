@@ -8,20 +8,30 @@
 /* The image's descriptor has this number in the child, so that its path is always the same. */
 #define QEMU_IMG_FD 3
 #define QEMU_IMG_TARGET "/proc/self/fd/3"
+/* Where it finds the first secret of a call on one image, which comes next: never in argv or environment. */
+#define QEMU_IMG_SECRET_FD 4
+#define QEMU_IMG_SECRET "sec0"
 /* A call has no more descriptors than these; the second has the next number, and so on. */
 #define QEMU_IMG_FDS_MAX 72U
 
 /*
  * The argv that makes the image of a plan (its format, sizes, backing store) with def's features, in target.
- * The backing store is recorded, not opened. A NULL-terminated list owned by the caller. 0 or -ENOMEM.
+ * The backing store is recorded, not opened; the secret is expected at QEMU_IMG_SECRET_FD. A NULL-terminated
+ * list owned by the caller. 0 or -ENOMEM.
  */
 int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char *target, char ***ret);
 /*
- * The argv that makes an image another size, with what is added preallocated so (NULL: not). The image's
- * backing store is not opened, and its locks are not taken: the caller has them. 0 or -ENOMEM.
+ * The argv that makes an image another size. The image's backing store is not opened, and its locks are not
+ * taken: the caller has them. encrypted: by LUKS in it, with the secret at QEMU_IMG_SECRET_FD. 0 or -ENOMEM.
  */
-int qemu_img_resize_argv(const char *qemu_format, uint64_t capacity, bool shrink, const char *preallocation,
-                         char ***ret);
+typedef struct QemuImgResize {
+        const char *format; /* QEMU's name */
+        uint64_t capacity;
+        const char *preallocation; /* of what is added; NULL: none */
+        bool shrink, encrypted;
+} QemuImgResize;
+
+int qemu_img_resize_argv(const QemuImgResize *z, char ***ret);
 
 /*
  * The argv that copies an image (source: its name for QEMU) to the one that is there, in target: a device, a
@@ -54,6 +64,8 @@ typedef struct QemuImgCall {
  * it is killed. It is in the worker's process group. What it complains of becomes the error.
  */
 int qemu_img_call(BackendContext *ctx, const QemuImgCall *call);
-/* The same for work on one image, fd. */
+/* The same for work on one image, fd, and with the context's secret if there is one. */
 int qemu_img_run(BackendContext *ctx, char **argv, int fd, uint64_t total, uint64_t deadline_usec,
                  const char *what);
+/* Opens the file of a secret, to pass it on. A descriptor, or NotFound. */
+int qemu_img_open_secret(BackendContext *ctx, const char *path);

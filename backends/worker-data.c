@@ -72,8 +72,8 @@ int data_call_whole(DataCall *call)
         return tell(call, "Whole");
 }
 
-static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preallocation p, int fd,
-                sd_bus_error *error)
+static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preallocation p,
+                const char *secret, int fd, sd_bus_error *error)
 {
         const Backend *backend = backend_find(pool->type);
         BackendContext ctx = data_context(w, pool, error);
@@ -82,6 +82,7 @@ static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preall
                 return sd_bus_error_setf(error, STORAGE_ERROR_UNSUPPORTED,
                                          "Volumes in pools of type %s cannot be filled",
                                          pool_type_to_string(pool->type));
+        ctx.secret = secret;
         return backend->volume_fill(&ctx, def, p, fd);
 }
 
@@ -89,14 +90,15 @@ int data_worker_fill(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         _cleanup_(volume_def_freep) VolumeDef *def = NULL;
         _cleanup_(pool_def_freep) PoolDef *pool = NULL;
-        const char *pool_xml, *volume_xml, *preallocation = "";
+        const char *pool_xml, *volume_xml, *preallocation = "", *secret = NULL;
+        const WorkerOption options[] = {{"preallocation", "s", &preallocation}, {"secret", "s", &secret}};
         DataWorker *w = userdata;
         Preallocation p;
         int r, fd;
 
         r = sd_bus_message_read(m, "ssh", &pool_xml, &volume_xml, &fd);
         if (r >= 0)
-                r = worker_read_options(m, &(WorkerOption){"preallocation", "s", &preallocation}, 1);
+                r = worker_read_options(m, options, ELEMENTSOF(options));
         if (r >= 0)
                 r = worker_parse_preallocation(preallocation, &p, error);
         if (r >= 0)
@@ -104,7 +106,7 @@ int data_worker_fill(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r >= 0)
                 r = volume_def_parse_xml(volume_xml, strlen(volume_xml), pool->type, &def, error);
         if (r >= 0)
-                r = fill(w, pool, def, p, fd, error);
+                r = fill(w, pool, def, p, secret, fd, error);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 

@@ -78,12 +78,39 @@ static int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *erro
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+static int hex_digit(char c)
+{
+        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A secret: there is no copy of it afterwards. */
+static int write_hex(const char *path, const char *hex, unsigned mode)
+{
+        size_t n = strlen(hex) / 2;
+        _cleanup_free_ char *bytes = malloc(n + 1);
+        int r = bytes && strlen(hex) % 2 == 0 ? 0 : -EINVAL;
+
+        for (size_t i = 0; r >= 0 && i < n; i++) {
+                int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+
+                bytes[i] = (char) (high * 16 + low);
+                r = high < 0 || low < 0 ? -EINVAL : 0;
+        }
+        if (r >= 0)
+                r = store_file_write(path, bytes, n, mode);
+        if (bytes)
+                explicit_bzero(bytes, n);
+        return r;
+}
+
 static int apply(const char *op, const char *path, const char *content, unsigned mode, sd_bus_error *error)
 {
         int r;
 
         if (streq(op, "write"))
                 r = store_file_write(path, content, strlen(content), mode & 0777);
+        else if (streq(op, "write-hex"))
+                r = write_hex(path, content, mode & 0777);
         else if (streq(op, "link"))
                 r = store_file_link(path, content);
         else if (streq(op, "remove"))
@@ -114,7 +141,7 @@ static int method_apply(sd_bus_message *m, void *userdata, sd_bus_error *error)
 static const sd_bus_vtable store_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Describe", "", "a(sasas)", method_describe, 0),
-        SD_BUS_METHOD("Apply", "a(sssu)", "", method_apply, 0),
+        SD_BUS_METHOD("Apply", "a(sssu)", "", method_apply, SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_VTABLE_END,
 };
 

@@ -59,7 +59,11 @@ int pool_worker_create_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
         int r, reserve = false;
         const char *xml, *preallocation = "", *token = "";
         const WorkerOption options[] = {
-                {"preallocation", "s", &preallocation}, {"reserve", "b", &reserve}, {"token", "s", &token}};
+                {"preallocation", "s", &preallocation},
+                {"reserve", "b", &reserve},
+                {"token", "s", &token},
+                {"secret", "s", &ctx.secret},
+        };
         Preallocation p;
 
         r = sd_bus_message_read(m, "s", &xml);
@@ -153,10 +157,12 @@ int pool_worker_delete_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
 int pool_worker_resize_volume(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         int r, shrink = false, allocate = false, force = false;
-        const WorkerOption options[] = {
-                {"shrink", "b", &shrink}, {"allocate", "b", &allocate}, {"force", "b", &force}};
         PoolWorker *w = userdata;
         BackendContext ctx = pool_worker_context(w, error);
+        const WorkerOption options[] = {{"shrink", "b", &shrink},
+                                        {"allocate", "b", &allocate},
+                                        {"force", "b", &force},
+                                        {"secret", "s", &ctx.secret}};
         VolumeRow row = {0};
         ResizeOptions resize;
         uint64_t capacity;

@@ -106,13 +106,37 @@ int volume_extents_copy(const VolumeExtent *from, size_t n, VolumeExtent **ret, 
         return 0;
 }
 
+static void free_secrets(VolumeEncryption *e)
+{
+        for (size_t i = 0; i < e->n_secrets; i++)
+                def_strings_free(&e->secrets[i], secret_strings, ELEMENTSOF(secret_strings));
+        free(TAKE_PTR(e->secrets));
+        e->n_secrets = 0;
+}
+
+int volume_def_set_secret(VolumeDef *def, const char *name)
+{
+        EncryptionSecret *s = calloc(1, sizeof *s);
+        char uuid[37];
+
+        if (!s)
+                return -ENOMEM;
+        free_secrets(&def->encryption);
+        def->encryption.secrets = s;
+        def->encryption.n_secrets = 1;
+        s->type = strdup("passphrase");
+        if (uuid_normalize(name, uuid) >= 0)
+                s->uuid = strdup(uuid);
+        else
+                s->usage = strdup(name);
+        return s->type && (s->uuid || s->usage) ? 0 : -ENOMEM;
+}
+
 VolumeDef *volume_def_free(VolumeDef *def)
 {
         if (!def)
                 return NULL;
-        for (size_t i = 0; i < def->encryption.n_secrets; i++)
-                def_strings_free(&def->encryption.secrets[i], secret_strings, ELEMENTSOF(secret_strings));
-        free(def->encryption.secrets);
+        free_secrets(&def->encryption);
         volume_extents_free(def->extents, def->n_extents);
         def_strings_free(def, volume_strings, ELEMENTSOF(volume_strings));
         free(def);

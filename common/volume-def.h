@@ -90,6 +90,8 @@ VolumeDef *volume_def_new(void);
 VolumeDef *volume_def_free(VolumeDef *def);
 DEFINE_CLEANUP(VolumeDef *, volume_def_free)
 int volume_def_copy(const VolumeDef *def, VolumeDef **ret);
+/* Names the secret that it is encrypted with, by usage or UUID, in the place of any other. 0 or -ENOMEM. */
+int volume_def_set_secret(VolumeDef *def, const char *name);
 
 /*
  * Checks a definition for creation in a pool of that type, and fills what may be left out: format, capacity
@@ -107,7 +109,8 @@ int volume_name_validate(const char *name, sd_bus_error *error);
  */
 int volume_def_parse_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret, sd_bus_error *error);
 /* Of a clone: what its source tells may be left out, so that it is still to be completed and validated. */
-int volume_def_parse_clone_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret, sd_bus_error *error);
+int volume_def_parse_clone_xml(const char *xml, size_t n, PoolType type, VolumeDef **ret,
+                               sd_bus_error *error);
 int volume_def_format_xml(const VolumeDef *def, char **ret);
 
 /*

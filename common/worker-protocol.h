@@ -14,6 +14,7 @@
  *   Apply(a(sssu))                     changes in order: (op, path, content, mode); each is durable (fsync of file and
  *                                      folder) before the next begins, and all before the reply.
  *                                      op "write": temp file + fsync + rename + fsync of the folder;
+ *                                      "write-hex": the same, of bytes in hexadecimal;
  *                                      "link": symlink whose target is content, replaced atomically;
  *                                      "remove": gone is fine. Parent folders are made (0755).
  *
@@ -32,13 +33,14 @@
  *                                      no fd, one row. Reserved: a token, a descriptor of the unfinished file,
  *                                      no row; then a data worker's work, then Publish or Discard. "reserve" b:
  *                                      always reserved, and empty; zero: it reads as zeros; "token" s: random, what
- *                                      a partition can be discarded by though there was no reply
+ *                                      a partition can be discarded by though there was no reply; "secret" s: the
+ *                                      file of the passphrase, if it is to be encrypted
  *   PublishVolume(s token) → ROW       Exists if the name was taken meanwhile
  *   DiscardVolume(s token)
  *   DeleteVolume(s name, a{sv})        options: "force" b
  *   ResizeVolume(s name, t capacity, a{sv}) → ROW
  *                                      options: "shrink" "force" b, and "allocate" b where volumes are no files;
- *                                      capacity is absolute
+ *                                      capacity is absolute; "secret" s: of an encrypted image
  *   OpenVolume(s name, s mode, a{sv}) → h  mode "r" or "rw" for clients; "read" or "write" for data jobs: the
  *                                      descriptor then has QEMU's locks, and InUse is told unless option "force" b
  *   ListUsers(s name) → a(sua{sv})     who uses it now: command or mount point or device, process (0: none is), and more,
@@ -63,7 +65,7 @@
  *
  * "data": one data job
  *   Fill(s pool xml, s volume xml, h fd, a{sv})  makes the volume's contents in the reserved file: options
- *                                      "preallocation" s. Reply: it is whole and fsynced
+ *                                      "preallocation" "secret" s. Reply: it is whole and fsynced
  *   Copy(s pool xml, s volume xml, h fd, a(sh) from, a{sv})  makes the volume a copy of another, in what was
  *                                      reserved. from: format ("" is raw) and descriptor of the source, then of what
  *                                      it is built on, one behind the other. Options: "zero" b (a reserved device

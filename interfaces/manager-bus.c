@@ -4,6 +4,7 @@
 
 #include "interfaces/access.h"
 #include "interfaces/capabilities.h"
+#include "interfaces/manager-methods.h"
 #include "interfaces/options.h"
 #include "interfaces/paths.h"
 #include "interfaces/reply.h"
@@ -20,9 +21,10 @@ static int get_features(sd_bus *bus, const char *path, const char *interface, co
                         sd_bus_message *reply, void *userdata, sd_bus_error *error)
 {
         static const char *const features[] = {
-                "dir-pools",   "jobs",   "live",         "paging",        "ensure",      "preallocation",
-                "block-pools", "arrays", "find-sources", "data-jobs",     "clone",       "wipe",
-                "transfer",    "import", "snapshots",    "backing-graph", "guest-disks", NULL,
+                "dir-pools",     "jobs",        "live",       "paging",       "ensure",
+                "preallocation", "block-pools", "arrays",     "find-sources", "data-jobs",
+                "clone",         "wipe",        "transfer",   "import",       "snapshots",
+                "backing-graph", "guest-disks", "encryption", NULL,
         };
 
         return sd_bus_message_append_strv(reply, (char **) features);
@@ -389,26 +391,6 @@ static int method_find_sources_xml(sd_bus_message *m, void *userdata, sd_bus_err
         return method_find(m, userdata, true, error);
 }
 
-/* What no backend has yet: the check first, then the truth. */
-
-static int refuse(sd_bus_message *m, Manager *manager, const char *action, const char *what,
-                  sd_bus_error *error)
-{
-        const Access access = {.action = action, .capacity = UINT64_MAX};
-        uid_t uid;
-        int r;
-
-        r = access_check(bus_of(manager), m, &access, &uid, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
-        return error_setf(error, STORAGE_ERROR_UNSUPPORTED, "%s", what);
-}
-
-static int method_secrets(sd_bus_message *m, void *userdata, sd_bus_error *error)
-{
-        return refuse(m, userdata, "manage-secrets", "None of the supported pool types uses secrets", error);
-}
-
 const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
@@ -451,12 +433,12 @@ const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("GetCapabilities", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", xml),
                                 method_capabilities, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetSecret", SD_BUS_ARGS("s", usage, "ay", value, "a{sv}", options),
-                                SD_BUS_NO_RESULT, method_secrets,
+                                SD_BUS_NO_RESULT, manager_method_set_secret,
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD_WITH_ARGS("RemoveSecret", SD_BUS_ARGS("s", usage, "a{sv}", options), SD_BUS_NO_RESULT,
-                                method_secrets, SD_BUS_VTABLE_UNPRIVILEGED),
+                                manager_method_remove_secret, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListSecrets", SD_BUS_ARGS("a{sv}", options),
-                                SD_BUS_RESULT("a(sss)", secrets), method_secrets,
+                                SD_BUS_RESULT("a(sss)", secrets), manager_method_list_secrets,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };

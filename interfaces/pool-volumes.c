@@ -34,15 +34,24 @@ static int check_arguments(const CreateArguments *a, sd_bus_error *error)
 {
         static const char *const known[] = {"off", "metadata", "falloc", "full", NULL};
 
-        if (a->secret || a->partition_type)
+        if (a->partition_type)
                 return error_setf(error, STORAGE_ERROR_UNSUPPORTED,
-                                  "Option '%s' is not supported by pools of this type",
-                                  a->secret ? "secret" : "partition-type");
+                                  "Option 'partition-type' is not supported by pools of this type");
         if (a->preallocation && !strv_contains((char *const *) known, a->preallocation))
                 return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
                                   "Option preallocation must be off, metadata, falloc or full, not '%.64s'",
                                   a->preallocation);
         return 0;
+}
+
+static int set_secret(VolumeDef *def, const char *secret, sd_bus_error *error)
+{
+        if (!secret)
+                return 0;
+        if (def->encryption.format == ENCRYPTION_NONE)
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Option secret is for volumes that are encrypted: give encryption, too");
+        return volume_def_set_secret(def, secret);
 }
 
 static int read_create(sd_bus_message *m, Pool *pool, VolumeDef **ret, CreateArguments *a,
@@ -68,6 +77,8 @@ static int read_create(sd_bus_message *m, Pool *pool, VolumeDef **ret, CreateArg
                 r = options_read_volume(m, options, ELEMENTSOF(options), def, error);
         if (r >= 0)
                 r = check_arguments(a, error);
+        if (r >= 0)
+                r = set_secret(def, a->secret, error);
         if (r >= 0)
                 r = resolve_backing(pool->manager, def, a->backing, error);
         if (r < 0)

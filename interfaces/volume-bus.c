@@ -10,6 +10,7 @@
 #include "service/incomplete.h"
 #include "service/volume-graph.h"
 #include "service/volume-jobs.h"
+#include "service/volume-secret.h"
 
 #define GETTER(name)                                                                                \
         static int name(sd_bus *bus, const char *path, const char *interface, const char *property, \
@@ -157,11 +158,9 @@ static int method_resize(sd_bus_message *m, void *userdata, sd_bus_error *error)
         uint64_t wait = WAIT_DEFAULT_USEC;
         VolumeResize resize = {};
         const Option options[] = {
-                {"shrink", 'b', &resize.shrink},
-                {"delta", 'b', &resize.delta},
-                {"allocate", 'b', &resize.allocate},
-                {"force", 'b', &resize.force},
-                {"wait", 't', &wait},
+                {"shrink", 'b', &resize.shrink},     {"delta", 'b', &resize.delta},
+                {"allocate", 'b', &resize.allocate}, {"force", 'b', &resize.force},
+                {"secret", 's', &resize.secret},     {"wait", 't', &wait},
         };
         Volume *v = userdata;
         Bus *b = bus_of(v->pool->manager);
@@ -221,6 +220,8 @@ static int method_get_xml(sd_bus_message *m, void *userdata, sd_bus_error *error
         r = options_read(m, NULL, 0, error);
         if (r >= 0)
                 r = path ? volume_row_to_def(&v->row, path, &def) : -ENOMEM;
+        if (r >= 0)
+                r = volume_secret_add_to_def(v, def);
         if (r >= 0)
                 r = volume_def_format_xml(def, &xml);
         return r < 0 ? r : sd_bus_reply_method_return(m, "s", xml);

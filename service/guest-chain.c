@@ -5,6 +5,7 @@
 #include "service/incomplete.h"
 #include "service/pool.h"
 #include "service/volume-lock.h"
+#include "service/volume-secret.h"
 
 static int cannot(const Volume *v, const char *name, sd_bus_error *error, const char *why)
 {
@@ -61,6 +62,7 @@ static int choose_secret(const Volume *v, const GuestFormat *format, const char 
 {
         EncryptionFormat e = v->row.extra ? v->row.extra->encryption : ENCRYPTION_NONE;
         bool container = streq(format->driver, "luks"), image = streq(format->driver, "qcow2");
+        const char *name = given ?: volume_secret_name(v);
         bool encrypted = (container || image || streq(format->driver, "qcow")) && e != ENCRYPTION_NONE;
 
         *ret = NULL;
@@ -74,12 +76,13 @@ static int choose_secret(const Volume *v, const GuestFormat *format, const char 
                               container ? "QEMU decrypts LUKS of version 1 only; without a secret the guest "
                                           "gets it as it is, and can decrypt it itself"
                                         : "QEMU decrypts LUKS of version 1 only");
-        if (isempty(given))
-                return error_setf(error, STORAGE_ERROR_NOT_FOUND,
-                                  "Volume '%s' is encrypted: name the usage or UUID of its secret in the "
-                                  "option secret",
-                                  v->row.name);
-        *ret = given;
+        if (isempty(name))
+                return error_setf(
+                        error, STORAGE_ERROR_NOT_FOUND,
+                        "Volume '%s' is encrypted, and it is not known with which secret: name its "
+                        "usage or UUID in the option secret",
+                        v->row.name);
+        *ret = name;
         return 0;
 }
 

@@ -80,10 +80,11 @@ struct Job {
         bool result_is_volume; /* it made or found volume_name in that pool */
         char **changes;        /* Ensure: what was changed */
         bool has_changes;
-        bool built;    /* its Build made storage that was not there before */
-        int result_fd; /* Open: owned; -EBADF for none */
-        int peer_fd;   /* what a client gave to read from or write to, until the worker has it: owned; or
-                          -EBADF */
+        bool built;           /* its Build made storage that was not there before */
+        char secret_uuid[37]; /* of what the volume is encrypted with that it makes; "": it is not */
+        int result_fd;        /* Open: owned; -EBADF for none */
+        int peer_fd; /* what a client gave to read from or write to, until the worker has it: owned; or
+                        -EBADF */
         bool has_transferred;
         uint64_t transferred; /* bytes */
         char *sha256;         /* of them, in hex; NULL: not asked for */

@@ -11,6 +11,7 @@
 #include "service/pool-conflict.h"
 #include "service/pool-lifecycle.h"
 #include "service/store.h"
+#include "service/volume-secret.h"
 
 static int read_file(const char *path, char **ret, size_t *ret_size)
 {
@@ -221,6 +222,8 @@ void load_begin(Manager *m)
         }
         if (incomplete_load(m) < 0)
                 log_warning("Cannot look for volumes that are incomplete");
+        if (secrets_load(m) < 0 || volume_secrets_load(m) < 0)
+                log_warning("Cannot look for secrets");
         if (data_jobs_recover(m) < 0)
                 log_warning("Cannot look for jobs that were cut off");
 }

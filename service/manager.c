@@ -12,6 +12,7 @@
 #include "service/pool-worker.h"
 #include "service/store.h"
 #include "service/unfinished.h"
+#include "service/volume-secret.h"
 
 /* With this many messages waiting to be written, signals wait too. */
 #define BACKLOG_MAX 256U
@@ -96,6 +97,10 @@ static int make_folders(Manager *m)
         if (r >= 0)
                 r = make_folder(m->options.state_dir, "incomplete", 0700);
         if (r >= 0)
+                r = make_folder(m->options.config_dir, "secrets", 0700);
+        if (r >= 0)
+                r = make_folder(m->options.state_dir, "volume-secrets", 0700);
+        if (r >= 0)
                 r = make_folder(m->options.runtime_dir, "active", 0755);
         if (r >= 0)
                 r = make_folder(m->options.runtime_dir, "autostarted", 0755);
@@ -122,6 +127,8 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         TAILQ_INIT(&m->data_queue.users);
         TAILQ_INIT(&m->client_queue.users);
         TAILQ_INIT(&m->incomplete);
+        TAILQ_INIT(&m->secrets);
+        RB_INIT(&m->volume_secrets);
         TAILQ_INIT(&m->unfinished);
         RB_INIT(&m->overlays);
         RB_INIT(&m->odd_volumes);
@@ -171,6 +178,8 @@ Manager *manager_free(Manager *m)
                 pool_remove(pool);
         }
         incomplete_free_all(m);
+        volume_secrets_free_all(m);
+        secrets_free_all(m);
         unfinished_free_all(m);
         store_free(m->store);
         sd_event_source_disable_unref(m->announce);

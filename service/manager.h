@@ -13,6 +13,8 @@ typedef struct Job Job;
 typedef struct Store Store;
 typedef struct DataJob DataJob;
 typedef struct Incomplete Incomplete;
+typedef struct Secret Secret;
+typedef struct VolumeSecret VolumeSecret;
 typedef struct RemovedVolume RemovedVolume;
 typedef struct Unfinished Unfinished;
 
@@ -87,6 +89,10 @@ struct Manager {
         uint64_t last_incomplete;
         TAILQ_HEAD(, Unfinished) unfinished; /* unfinished.c: partitions that are to be removed */
         uint64_t last_unfinished;
+        TAILQ_HEAD(, Secret) secrets; /* secret.c */
+        unsigned n_secrets;
+        RB_HEAD(VolumeSecretTree, VolumeSecret) volume_secrets; /* volume-secret.c */
+        uint64_t last_volume_secret;
         unsigned n_finding, n_finding_hung; /* find-sources.c: searches under way; that hang in the kernel */
         struct OverlayTree overlays;
         struct OddTree odd_volumes;

@@ -5,6 +5,7 @@
 #include "service/incomplete.h"
 #include "service/snapshot-file.h"
 #include "service/unfinished.h"
+#include "service/volume-secret.h"
 
 #define BACKOFF_MIN_USEC (100 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (60 * USEC_PER_SEC)
@@ -136,6 +137,7 @@ static void sweep(Pool *pool)
         }
         snapshot_files_sweep(pool, false);
         incomplete_sweep(pool);
+        volume_secrets_sweep(pool);
 }
 
 static void on_status(Pool *pool, sd_bus_message *m)

@@ -33,11 +33,18 @@ struct Store {
 static int start_worker(Store *store, sd_bus_error *error);
 static void send_first(Store *store);
 
+static bool is_secret(const StoreChange *c)
+{
+        return streq(c->op, "write-hex");
+}
+
 StoreChange *store_change_free(StoreChange *list)
 {
         while (list) {
                 StoreChange *next = list->next;
 
+                if (is_secret(list))
+                        explicit_bzero(list->content, strlen(strempty(list->content)));
                 free(list->path);
                 free(list->content);
                 free(list);
@@ -70,6 +77,12 @@ char *store_path(const Manager *m, StoreFile file, const char *name)
                 break;
         case STORE_INCOMPLETE:
                 r = asprintf(&path, "%s/incomplete/%s", o->state_dir, name);
+                break;
+        case STORE_SECRET:
+                r = asprintf(&path, "%s/secrets/%s", o->config_dir, name);
+                break;
+        case STORE_VOLUME_SECRET:
+                r = asprintf(&path, "%s/volume-secrets/%s", o->state_dir, name);
                 break;
         default:
                 return NULL;
@@ -105,6 +118,22 @@ int store_change_write(const Manager *m, StoreChange **list, StoreFile file, con
                        const char *content)
 {
         return add_change(list, "write", store_path(m, file, name), content, 0600);
+}
+
+int store_change_write_secret(const Manager *m, StoreChange **list, StoreFile file, const char *name,
+                              const void *value, size_t size)
+{
+        _cleanup_free_ char *hex = malloc(2 * size + 1);
+        int r;
+
+        if (!hex)
+                return -ENOMEM;
+        hex[0] = 0;
+        for (size_t i = 0; i < size; i++)
+                (void) snprintf(hex + 2 * i, 3, "%02x", ((const uint8_t *) value)[i]);
+        r = add_change(list, "write-hex", store_path(m, file, name), hex, 0600);
+        explicit_bzero(hex, 2 * size);
+        return r;
 }
 
 int store_change_remove(const Manager *m, StoreChange **list, StoreFile file, const char *name)
@@ -192,7 +221,9 @@ static int append_changes(const StoreChange *c, sd_bus_message *m)
 {
         int r;
 
-        r = sd_bus_message_open_container(m, 'a', "(sssu)");
+        r = sd_bus_message_sensitive(m);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(sssu)");
         for (; r >= 0 && c; c = c->next)
                 r = sd_bus_message_append(m, "(sssu)", c->op, c->path, c->content, c->mode);
         return r < 0 ? r : sd_bus_message_close_container(m);

@@ -9,6 +9,8 @@
  *   <config>/autostart/<name>.xml      symlinks to these
  *   <state>/intents/<id>               what is being done to what, while it can be half done
  *   <state>/incomplete/<n>             volumes whose contents were left half written
+ *   <config>/secrets/<uuid>.value      passphrases, and in .info what they are called
+ *   <state>/volume-secrets/<n>         which of them a volume is encrypted with
  *   <runtime>/active/<name>.xml        pools that are started; transient ones live here only
  *   <runtime>/autostarted/<uuid>       pools that need no autostart any more in this boot
  */
@@ -25,6 +27,8 @@ typedef enum StoreFile {
         STORE_AUTOSTARTED, /* by UUID */
         STORE_INTENT,
         STORE_INCOMPLETE,
+        STORE_SECRET, /* by file name */
+        STORE_VOLUME_SECRET,
 } StoreFile;
 
 /* Called when all changes of one call are durable, or have failed. */
@@ -41,6 +45,9 @@ char *store_path(const Manager *m, StoreFile file, const char *name);
  * with -ENOMEM. */
 int store_change_write(const Manager *m, StoreChange **list, StoreFile file, const char *name,
                        const char *content);
+/* Bytes that nobody else is to see: copies of them are wiped. */
+int store_change_write_secret(const Manager *m, StoreChange **list, StoreFile file, const char *name,
+                              const void *value, size_t size);
 int store_change_remove(const Manager *m, StoreChange **list, StoreFile file, const char *name);
 /* The autostart link of the pool of that name. */
 int store_change_link(const Manager *m, StoreChange **list, const char *name);

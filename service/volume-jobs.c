@@ -6,6 +6,7 @@
 #include "service/data-job.h"
 #include "service/volume-graph.h"
 #include "service/volume-grow.h"
+#include "service/volume-secret.h"
 #include "service/volume-snapshot.h"
 #include "service/volume-work.h"
 
@@ -13,6 +14,7 @@
 typedef struct VolumeWork {
         char *xml; /* create: the definition */
         char *preallocation;
+        char *secret; /* its file; NULL: none is needed */
         VolumeResize resize;
         bool force, write;
 } VolumeWork;
@@ -23,6 +25,7 @@ static void work_free(void *p)
 
         free(w->xml);
         free(w->preallocation);
+        free(w->secret);
         free(w);
 }
 
@@ -98,13 +101,26 @@ static int submit(Job *job, const char *verb, int (*fill)(Operation *, sd_bus_me
 
 /* create */
 
+/* The options that CreateVolume and Fill have in common. */
+static int append_options(sd_bus_message *m, const VolumeWork *w)
+{
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0 && w->preallocation)
+                r = sd_bus_message_append(m, "{sv}", "preallocation", "s", w->preallocation);
+        if (r >= 0 && w->secret)
+                r = sd_bus_message_append(m, "{sv}", "secret", "s", w->secret);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 static int fill_create(Operation *op, sd_bus_message *m)
 {
         VolumeWork *w = op->job->data;
+        int r;
 
-        if (!w->preallocation)
-                return sd_bus_message_append(m, "sa{sv}", w->xml, 0);
-        return sd_bus_message_append(m, "sa{sv}", w->xml, 1, "preallocation", "s", w->preallocation);
+        r = sd_bus_message_append(m, "s", w->xml);
+        return r < 0 ? r : append_options(m, w);
 }
 
 static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
@@ -124,11 +140,7 @@ static int fill_data(Job *job, sd_bus_message *m)
         r = pool_def_format_xml(job->pool->def, NULL, &pool_xml);
         if (r >= 0)
                 r = sd_bus_message_append(m, "ssh", pool_xml, w->xml, data_job_fd(job, 0));
-        if (r < 0)
-                return r;
-        return w->preallocation
-                       ? sd_bus_message_append(m, "a{sv}", 1, "preallocation", "s", w->preallocation)
-                       : sd_bus_message_append(m, "a{sv}", 0);
+        return r < 0 ? r : append_options(m, w);
 }
 
 static void fill_finished(Job *job, const sd_bus_error *error)
@@ -175,14 +187,18 @@ static int create(Pool *pool, VolumeDef *def_arg, const char *operation, const c
                   uid_t uid, Job **ret, sd_bus_error *error)
 {
         _cleanup_(volume_def_freep) VolumeDef *def = def_arg;
+        _cleanup_free_ char *secret = NULL;
         VolumeLocks locks = {};
+        char secret_uuid[37];
         VolumeWork *w;
         int r;
 
         if (volume_find(pool, def->name))
                 return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
                                   def->name, pool->def->name);
-        r = lock(&locks, pool, def->name, NULL);
+        r = volume_secret_for_new(pool->manager, def, &secret, secret_uuid, error);
+        if (r >= 0)
+                r = lock(&locks, pool, def->name, NULL);
         if (r >= 0)
                 r = lock_backing(&locks, pool, def);
         if (r >= 0)
@@ -192,6 +208,8 @@ static int create(Pool *pool, VolumeDef *def_arg, const char *operation, const c
                 return r;
         }
         w = (*ret)->data;
+        w->secret = TAKE_PTR(secret);
+        memcpy((*ret)->secret_uuid, secret_uuid, sizeof secret_uuid);
         r = volume_def_format_xml(def, &w->xml);
         if (r >= 0)
                 r = free_and_strdup(&w->preallocation, preallocation);
@@ -263,9 +281,13 @@ static int fill_resize(Operation *op, sd_bus_message *m)
 {
         VolumeWork *w = op->job->data;
 
-        return sd_bus_message_append(m, "sta{sv}", op->job->volume_name, w->resize.capacity, 3, "shrink",
+        if (!w->secret)
+                return sd_bus_message_append(m, "sta{sv}", op->job->volume_name, w->resize.capacity, 3,
+                                             "shrink", "b", (int) w->resize.shrink, "allocate", "b",
+                                             (int) w->resize.allocate, "force", "b", (int) w->resize.force);
+        return sd_bus_message_append(m, "sta{sv}", op->job->volume_name, w->resize.capacity, 4, "shrink",
                                      "b", (int) w->resize.shrink, "allocate", "b", (int) w->resize.allocate,
-                                     "force", "b", (int) w->resize.force);
+                                     "force", "b", (int) w->resize.force, "secret", "s", w->secret);
 }
 
 static int absolute_capacity(const Volume *v, const VolumeResize *resize, uint64_t *ret, sd_bus_error *error)
@@ -287,6 +309,7 @@ static int absolute_capacity(const Volume *v, const VolumeResize *resize, uint64
 
 int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, sd_bus_error *error)
 {
+        _cleanup_free_ char *secret = NULL;
         uint64_t capacity = 0;
         VolumeWork *w;
         int r;
@@ -308,16 +331,31 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
                 return r;
         if (resize->allocate && capacity > v->row.capacity && v->row.type == VOLUME_FILE)
                 return volume_grow(v, capacity, resize->force, uid, ret, error);
-        r = begin_on(v, "resize-volume", "changed", uid, ret, error);
+        /* The header of a container does not say how large it is. */
+        r = streq(v->row.format, "luks") ? 0 : volume_secret_path(v, resize->secret, &secret, error);
+        if (r >= 0)
+                r = begin_on(v, "resize-volume", "changed", uid, ret, error);
         if (r < 0)
                 return r;
         w = (*ret)->data;
+        w->secret = TAKE_PTR(secret);
         w->resize = *resize;
+        w->resize.secret = NULL;
         w->resize.capacity = capacity;
         return submit(*ret, "ResizeVolume", fill_resize, publish_done);
 }
 
 /* ensure */
+
+/* A raw volume with LUKS is a container. */
+static bool is_as_wanted(const Volume *v, const VolumeDef *def)
+{
+        bool encrypted = v->row.extra && v->row.extra->encryption != ENCRYPTION_NONE,
+             wanted = def->encryption.format != ENCRYPTION_NONE;
+        const char *format = wanted && streq(def->format, "raw") ? "luks" : def->format;
+
+        return streq(format, v->row.format) && (encrypted || !wanted);
+}
 
 int volume_ensure(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid_t uid, Job **ret,
                   sd_bus_error *error)
@@ -334,7 +372,7 @@ int volume_ensure(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
                 (*ret)->has_changes = true;
                 return strv_extend(&(*ret)->changes, "created");
         }
-        if (def->format && !streq(def->format, v->row.format))
+        if (def->format && !is_as_wanted(v, def))
                 return error_setf(error, STORAGE_ERROR_EXISTS,
                                   "Volume '%s' exists in pool '%s', but its format is '%s', not '%s'",
                                   def->name, pool->def->name, v->row.format, def->format);

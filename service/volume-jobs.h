@@ -13,7 +13,8 @@ int volume_create(Pool *pool, VolumeDef *def, const char *preallocation, uid_t u
                   sd_bus_error *error);
 /* The same for an overlay that is the clone of what it is built on. */
 int volume_create_linked(Pool *pool, VolumeDef *def, uid_t uid, Job **ret, sd_bus_error *error);
-/* As volume_create(); where the volume exists with the same format it is grown if it is smaller, and the job tells so.
+/* As volume_create(); where the volume exists with the same format it is grown if it is smaller, and the job
+ * tells so.
  */
 int volume_ensure(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
                   sd_bus_error *error);
@@ -25,6 +26,7 @@ int volume_delete_as(Volume *v, const char *operation, bool force, uid_t uid, Jo
 typedef struct VolumeResize {
         uint64_t capacity; /* bytes; to add, if delta */
         bool shrink, delta, allocate, force;
+        const char *secret; /* usage or UUID, of an encrypted image; NULL: as recorded; copied */
 } VolumeResize;
 
 int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, sd_bus_error *error);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service/volume-work.h"
 
+#include "common/log.h"
 #include "service/pool-worker.h"
+#include "service/volume-secret.h"
 
 int volume_job_begin(Pool *pool, const char *operation, const char *name, const char *verb,
                      VolumeLocks *locks, uid_t uid, Job **ret, sd_bus_error *error)
@@ -41,6 +43,17 @@ int volume_job_submit(Job *job, Pool *pool, const char *verb, int (*fill)(Operat
         return 0;
 }
 
+/* The volume is there; without the record somebody has to remember its secret, that is all. */
+static void recorded(const sd_bus_error *error, void *userdata)
+{
+        Job *job = userdata;
+
+        if (error)
+                log_error("Cannot note with which secret volume '%s' is encrypted: %s", job->volume_name,
+                          strempty(error->message));
+        job_finish(job, NULL);
+}
+
 void volume_job_finish_with_row(Job *job, Pool *pool, sd_bus_message *reply,
                                 const sd_bus_error *error_before)
 {
@@ -61,7 +74,10 @@ void volume_job_finish_with_row(Job *job, Pool *pool, sd_bus_message *reply,
         if (v)
                 v->seen_in = pool->listing;
         job->result_is_volume = r >= 0;
-        job_finish(job, &error);
+        if (!v || sd_bus_error_is_set(&error) || !job->secret_uuid[0] ||
+            volume_secret_record(pool->manager, pool->def->uuid, v->row.name, job->secret_uuid, recorded,
+                                 job) < 0)
+                job_finish(job, &error);
 }
 
 void volume_job_finish_oom(Job *job)

@@ -6,6 +6,7 @@
 #include "service/pool.h"
 #include "service/snapshot-file.h"
 #include "service/volume-graph.h"
+#include "service/volume-secret.h"
 #include "service/volume-snapshot.h"
 
 static int overlay_compare(Overlay *a, Overlay *b)
@@ -420,6 +421,7 @@ void volume_remove(Volume *v)
         RemovedVolume *removed;
 
         incomplete_clear(pool->manager, pool->def->uuid, v->row.name, 0, UINT64_MAX);
+        volume_secret_forget(pool->manager, pool->def->uuid, v->row.name);
 
         if (!never_told) {
                 removed = malloc(sizeof *removed + strlen(v->row.name) + 1);

@@ -2,49 +2,142 @@
 """Secrets are stored, listed and removed, and never come back out."""
 
 import os
+import re
 import stat
+import uuid
 
 import pytest
-from gi.repository import GLib
 
-from client import error_name, refused
+from client import refused
+from harness import NOBODY, ON_SYSTEM
 
 SECRET = b"correct horse battery staple"
+OWN_UUID = "b1c2d3e4-0000-4000-8000-00000000abcd"
 
 
 @pytest.fixture
-def keeper(service):
-    """A service that keeps secrets; one that cannot yet must at least say so clearly."""
-    try:
-        service.manager.SetSecret("probe", SECRET)
-    except GLib.Error as error:
-        assert error_name(error) == "org.example.Storage1.Error.Unsupported", error.message
-        for call in (lambda: service.manager.RemoveSecret("probe"), service.manager.ListSecrets):
-            with refused("Unsupported"):
-                call()
-        pytest.skip("this version keeps no secrets")
-    service.manager.RemoveSecret("probe")
-    return service
+def manager(service):
+    yield service.manager
+    for usage, _uuid, _description in service.manager.ListSecrets():
+        service.manager.RemoveSecret(usage, {"force": True})
 
 
-def test_set_list_remove(keeper):
-    keeper.manager.SetSecret("disk", SECRET)
-    assert [row[0] for row in keeper.manager.ListSecrets()] == ["disk"]
-    keeper.manager.SetSecret("disk", SECRET + b"2")
-    keeper.manager.RemoveSecret("disk")
-    assert keeper.manager.ListSecrets() == []
+def files(daemon):
+    folder = daemon.config_dir + "/secrets"
+    return {name: open(f"{folder}/{name}", "rb").read() for name in os.listdir(folder)}
+
+
+def test_set_list_remove(manager):
+    manager.SetSecret("disk", SECRET)
+    (row,) = manager.ListSecrets()
+    assert row[0] == "disk" and str(uuid.UUID(row[1])) == row[1] and row[2] == ""
+    manager.SetSecret("disk", SECRET + b"2", {"description": "of a disk"})
+    assert manager.ListSecrets() == [("disk", row[1], "of a disk")]
+    manager.RemoveSecret("disk")
+    assert manager.ListSecrets() == []
     with refused("NotFound"):
-        keeper.manager.RemoveSecret("disk")
+        manager.RemoveSecret("disk")
 
 
-def test_files_are_private(daemon, keeper):
-    keeper.manager.SetSecret("disk", SECRET)
+def test_uuids(manager):
+    """They are libvirt's other way to name a secret."""
+    manager.SetSecret("disk", SECRET, {"uuid": OWN_UUID.upper(), "description": "x"})
+    assert manager.ListSecrets() == [("disk", OWN_UUID, "x")]
+    manager.SetSecret("disk", SECRET, {"uuid": OWN_UUID})
+    for usage, wanted in (("other", OWN_UUID), ("disk", str(uuid.uuid4()))):
+        with refused("Exists"):
+            manager.SetSecret(usage, SECRET, {"uuid": wanted})
+    assert manager.ListSecrets() == [("disk", OWN_UUID, "x")]
+    manager.RemoveSecret(OWN_UUID)
+    assert manager.ListSecrets() == []
+
+
+def test_files_are_private(daemon, manager):
+    value = bytes(range(256))
+    manager.SetSecret("disk", value)
     folder = daemon.config_dir + "/secrets"
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
     for name in os.listdir(folder):
         assert stat.S_IMODE(os.stat(f"{folder}/{name}").st_mode) == 0o600
+    (row,) = manager.ListSecrets()
+    assert files(daemon)[f"{row[1]}.value"] == value
+    manager.RemoveSecret("disk")
+    assert files(daemon) == {}
 
 
-def test_nothing_shows_them(daemon, keeper):
-    keeper.manager.SetSecret("disk", SECRET)
-    assert SECRET.decode() not in str(keeper.objects()) + str(keeper.manager.ListSecrets()) + daemon.log()
+def test_they_are_there_after_a_restart(daemon, world, manager):
+    manager.SetSecret("a/../b c", SECRET, {"description": "with = and \\ in it"})
+    before = manager.ListSecrets()
+    leftover = f"{daemon.config_dir}/secrets/{uuid.uuid4()}.value"
+    with open(leftover, "wb") as f:
+        f.write(SECRET)
+    daemon.kill()
+    daemon.start()
+    assert world.client(daemon).manager.ListSecrets() == before
+    assert not os.path.exists(leftover), "half of a secret, of a daemon that was killed"
+    daemon.restart()
+    assert world.client(daemon).manager.ListSecrets() == before
+
+
+@pytest.mark.parametrize("usage, value, options", [
+    ("", SECRET, {}), ("a\nb", SECRET, {}), ("x" * 256, SECRET, {}), (OWN_UUID, SECRET, {}), ("a", b"", {}),
+    ("a", b"x" * 4097, {}), ("a", SECRET, {"uuid": "none"}), ("a", SECRET, {"description": "x" * 1025}),
+    ("a", SECRET, {"value": "x"})], ids=range(9))
+def test_bad_input(daemon, manager, usage, value, options):
+    with refused("InvalidArgument") as refusal:
+        manager.SetSecret(usage, value, options)
+    assert SECRET.decode() not in refusal.text
+    assert manager.ListSecrets() == [] and files(daemon) == {}
+
+
+@pytest.mark.private
+@pytest.mark.limit(120)
+def test_there_is_a_limit(manager):
+    for number in range(1024):
+        manager.SetSecret(f"s{number}", b"x")
+    with refused("LimitsExceeded"):
+        manager.SetSecret("one more", b"x")
+    manager.SetSecret("s0", b"y")
+    assert len(manager.ListSecrets()) == 1024
+
+
+def test_others_may_not(world):
+    daemon = world.daemon(polkit=True)
+    nobody, root = world.client(daemon, NOBODY).manager, world.client(daemon).manager
+    root.SetSecret("disk", SECRET)
+    for call, args in ((nobody.SetSecret, ("disk", b"other")), (nobody.RemoveSecret, ("disk",)),
+                       (nobody.ListSecrets, ())):
+        with refused("AccessDenied"):
+            call(*args)
+    assert [row[0] for row in root.ListSecrets()] == ["disk"]
+    root.RemoveSecret("disk")
+
+
+def test_nothing_shows_them(daemon, service, manager):
+    manager.SetSecret("disk", SECRET)
+    assert SECRET.decode() not in str(service.objects()) + str(manager.ListSecrets()) + daemon.log()
+    for name, content in files(daemon).items():
+        assert (SECRET in content) == name.endswith(".value")
+
+
+def writable_memory(pid):
+    """All of it, piece by piece."""
+    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+        for line in maps:
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+            if found and "[v" not in line:
+                start, end = (int(number, 16) for number in found.groups())
+                mem.seek(start)
+                yield mem.read(end - start)
+
+
+@pytest.mark.skipif(ON_SYSTEM, reason="a sanitizer, or the kernel's hardening, may be there")
+def test_memory_is_wiped(daemon, manager):
+    """Neither the daemon nor the worker that wrote it has it any more when the answer is there."""
+    manager.SetSecret("disk", SECRET)
+    manager.ListSecrets()
+    for pid in (daemon.pid(), *daemon.workers()):
+        if b"__asan" in open(f"/proc/{pid}/exe", "rb").read():
+            pytest.skip("a sanitizer keeps what is freed")
+        for memory in writable_memory(pid):
+            assert SECRET not in memory and SECRET.hex().encode() not in memory, f"process {pid}"

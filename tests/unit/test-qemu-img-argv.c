@@ -69,21 +69,69 @@ static void test_create_with_features(void)
                 "-o compat=1.1,cluster_size=131072,lazy_refcounts=on,extended_l2=off /proc/self/fd/3 512");
 }
 
+static void test_create_encrypted(void)
+{
+        char aes[] = "aes", xts[] = "xts", cbc[] = "cbc", sha[] = "sha256", plain[] = "plain64",
+             essiv[] = "essiv";
+        VolumeDef def = {.lazy_refcounts = TRISTATE_UNSET, .extended_l2 = TRISTATE_UNSET};
+        ImagePlan plan = {
+                .format = IMAGE_RAW,
+                .capacity = 1048576,
+                .preallocation = PREALLOCATION_FALLOC,
+                .encrypted = true,
+        };
+
+        check_create(&plan, &def,
+                     "qemu-img create -q -f luks --object secret,id=sec0,format=raw,file=/proc/self/fd/4 "
+                     "-o key-secret=sec0 /proc/self/fd/3 1048576");
+        plan.preallocation = PREALLOCATION_FULL;
+        def.encryption = (VolumeEncryption){.cipher_name = aes,
+                                            .cipher_size = 256,
+                                            .cipher_mode = xts,
+                                            .cipher_hash = sha,
+                                            .ivgen_name = plain};
+        check_create(&plan, &def,
+                     "qemu-img create -q -f luks --object secret,id=sec0,format=raw,file=/proc/self/fd/4 "
+                     "-o key-secret=sec0,cipher-alg=aes-256,cipher-mode=xts,hash-alg=sha256,"
+                     "ivgen-alg=plain64,preallocation=full /proc/self/fd/3 1048576");
+        plan.format = IMAGE_QCOW2;
+        plan.preallocation = PREALLOCATION_OFF;
+        def.encryption.cipher_mode = cbc;
+        def.encryption.ivgen_name = essiv;
+        def.encryption.ivgen_hash = sha;
+        check_create(&plan, &def,
+                     "qemu-img create -q -f qcow2 --object secret,id=sec0,format=raw,file=/proc/self/fd/4 "
+                     "-o compat=1.1,encrypt.format=luks,encrypt.key-secret=sec0,encrypt.cipher-alg=aes-256,"
+                     "encrypt.cipher-mode=cbc,encrypt.hash-alg=sha256,encrypt.ivgen-alg=essiv,"
+                     "encrypt.ivgen-hash-alg=sha256 /proc/self/fd/3 1048576");
+}
+
 static void test_resize(void)
 {
         char **argv;
 
-        assert(qemu_img_resize_argv("qcow2", 4096, false, NULL, &argv) == 0);
+        QemuImgResize z = {.format = "qcow2", .capacity = 4096};
+
+        assert(qemu_img_resize_argv(&z, &argv) == 0);
         check(argv,
               "qemu-img resize -q json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{\"driver\":\"file\","
               "\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
-        assert(qemu_img_resize_argv("qed", 4096, true, NULL, &argv) == 0);
+        z = (QemuImgResize){.format = "qed", .capacity = 4096, .shrink = true};
+        assert(qemu_img_resize_argv(&z, &argv) == 0);
         check(argv, "qemu-img resize -q --shrink json:{\"driver\":\"qed\",\"backing\":null,\"file\":{"
                     "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
-        assert(qemu_img_resize_argv("qcow2", 4096, false, "falloc", &argv) == 0);
+        z = (QemuImgResize){.format = "qcow2", .capacity = 4096, .preallocation = "falloc"};
+        assert(qemu_img_resize_argv(&z, &argv) == 0);
         check(argv, "qemu-img resize -q --preallocation falloc "
                     "json:{\"driver\":\"qcow2\",\"backing\":null,\"file\":{"
                     "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/3\"}} 4096");
+        z = (QemuImgResize){.format = "qcow2", .capacity = 4096, .encrypted = true};
+        assert(qemu_img_resize_argv(&z, &argv) == 0);
+        check(argv,
+              "qemu-img resize -q --object secret,id=sec0,format=raw,file=/proc/self/fd/4 "
+              "json:{\"driver\":\"qcow2\",\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"sec0\"},"
+              "\"backing\":null,\"file\":{\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/"
+              "self/fd/3\"}} 4096");
 }
 
 static void test_convert(void)
@@ -132,6 +180,7 @@ int main(void)
 {
         test_create();
         test_create_with_features();
+        test_create_encrypted();
         test_resize();
         test_convert();
         test_chain();

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "service/volume-secret.h"
+#include "common/log.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+
+#include "service/pool.h"
+
+#define LINE_MAX_SIZE 512U
+
+struct VolumeSecret {
+        RB_ENTRY(VolumeSecret) node;
+        uint64_t id; /* its file's name */
+        char pool_uuid[37], secret_uuid[37];
+        char *volume;
+};
+
+static int compare(VolumeSecret *a, VolumeSecret *b)
+{
+        int r = strcmp(a->pool_uuid, b->pool_uuid);
+
+        return r ? r : strcmp(a->volume, b->volume);
+}
+
+RB_PROTOTYPE(VolumeSecretTree, VolumeSecret, node, compare)
+RB_GENERATE(VolumeSecretTree, VolumeSecret, node, compare)
+
+static VolumeSecret *find(Manager *m, const char *pool_uuid, const char *volume)
+{
+        VolumeSecret key = {.volume = (char *) volume};
+
+        (void) snprintf(key.pool_uuid, sizeof key.pool_uuid, "%s", pool_uuid);
+        return RB_FIND(VolumeSecretTree, &m->volume_secrets, &key);
+}
+
+static void record_free(Manager *m, VolumeSecret *s)
+{
+        RB_REMOVE(VolumeSecretTree, &m->volume_secrets, s);
+        free(s->volume);
+        free(s);
+}
+
+/* Of one volume there is one: a later one replaces it. */
+static int add(Manager *m, uint64_t id, const char *pool_uuid, const char *volume, const char *secret_uuid,
+               VolumeSecret **ret)
+{
+        VolumeSecret *s = find(m, pool_uuid, volume);
+
+        if (!s) {
+                s = calloc(1, sizeof *s);
+                if (!s)
+                        return -ENOMEM;
+                s->id = id;
+                (void) snprintf(s->pool_uuid, sizeof s->pool_uuid, "%s", pool_uuid);
+                s->volume = strdup(volume);
+                if (!s->volume) {
+                        free(s);
+                        return -ENOMEM;
+                }
+                RB_INSERT(VolumeSecretTree, &m->volume_secrets, s);
+        }
+        (void) snprintf(s->secret_uuid, sizeof s->secret_uuid, "%s", secret_uuid);
+        if (id > m->last_volume_secret)
+                m->last_volume_secret = id;
+        *ret = s;
+        return 0;
+}
+
+static int remove_file(Manager *m, StoreChange **list, const VolumeSecret *s)
+{
+        char name[24];
+
+        (void) snprintf(name, sizeof name, "%" PRIu64, s->id);
+        return store_change_remove(m, list, STORE_VOLUME_SECRET, name);
+}
+
+int volume_secret_record(Manager *m, const char *pool_uuid, const char *volume, const char *secret_uuid,
+                         StoreDone done, void *userdata)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        _cleanup_free_ char *content = NULL;
+        VolumeSecret *s;
+        char name[24];
+        int r;
+
+        r = add(m, m->last_volume_secret + 1, pool_uuid, volume, secret_uuid, &s);
+        if (r < 0)
+                return r;
+        (void) snprintf(name, sizeof name, "%" PRIu64, s->id);
+        if (asprintf(&content, "pool=%s\nvolume=%s\nsecret=%s\n", pool_uuid, volume, secret_uuid) < 0) {
+                content = NULL;
+                return -ENOMEM;
+        }
+        r = store_change_write(m, &list, STORE_VOLUME_SECRET, name, content);
+        return r < 0 ? r : store_apply(m->store, TAKE_PTR(list), done, userdata);
+}
+
+void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        VolumeSecret *s = find(m, pool_uuid, volume);
+
+        if (!s || remove_file(m, &list, s) < 0)
+                return;
+        record_free(m, s);
+        (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
+}
+
+void volume_secrets_sweep(Pool *pool)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        Manager *m = pool->manager;
+        VolumeSecret *s, *next, key = {.volume = (char *) ""};
+
+        (void) snprintf(key.pool_uuid, sizeof key.pool_uuid, "%s", pool->def->uuid);
+        for (s = RB_NFIND(VolumeSecretTree, &m->volume_secrets, &key); s; s = next) {
+                next = RB_NEXT(VolumeSecretTree, &m->volume_secrets, s);
+                if (!streq(s->pool_uuid, pool->def->uuid))
+                        break;
+                if (!volume_find(pool, s->volume) && remove_file(m, &list, s) >= 0)
+                        record_free(m, s);
+        }
+        if (list)
+                (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
+}
+
+const char *volume_secret_name(const Volume *v)
+{
+        Manager *m = v->pool->manager;
+        VolumeSecret *s = find(m, v->pool->def->uuid, v->row.name);
+        const Secret *secret = s ? secret_find(m, s->secret_uuid) : NULL;
+
+        return secret ? secret->usage : s ? s->secret_uuid : NULL;
+}
+
+int volume_secrets_require_none(Manager *m, const Secret *secret, const char *done, sd_bus_error *error)
+{
+        char names[512] = "";
+        VolumeSecret *s;
+        size_t n = 0;
+
+        RB_FOREACH (s, VolumeSecretTree, &m->volume_secrets) {
+                const Pool *pool = manager_find_by_uuid(m, s->pool_uuid);
+
+                if (!streq(s->secret_uuid, secret->uuid) || !pool || n >= sizeof names - 1)
+                        continue;
+                n += (size_t) snprintf(names + n, sizeof names - n, "%s'%s' of pool '%s'", n ? ", " : "",
+                                       s->volume, pool->def->name);
+        }
+        if (n == 0)
+                return 0;
+        return error_setf(error, STORAGE_ERROR_HAS_DEPENDENTS,
+                          "Secret '%s' cannot be %s: encrypted with it, and lost without it, are %s. Use "
+                          "force if you have it elsewhere",
+                          secret->usage, done, names);
+}
+
+int volume_secret_add_to_def(const Volume *v, VolumeDef *def)
+{
+        const char *name = volume_secret_name(v);
+
+        if (!name || def->encryption.format == ENCRYPTION_NONE)
+                return 0;
+        return volume_def_set_secret(def, name);
+}
+
+int volume_secret_for_new(Manager *m, const VolumeDef *def, char **ret_path, char ret_uuid[static 37],
+                          sd_bus_error *error)
+{
+        const EncryptionSecret *s = def->encryption.secrets;
+        const Secret *secret;
+        int r;
+
+        *ret_path = NULL;
+        ret_uuid[0] = 0;
+        if (def->encryption.format == ENCRYPTION_NONE)
+                return 0;
+        if (def->encryption.n_secrets == 0)
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Volume '%s' is to be encrypted, but no secret is named for that",
+                                  def->name);
+        r = secret_require(m, s->uuid ?: s->usage, &secret, error);
+        if (r < 0)
+                return r;
+        *ret_path = secret_value_path(m, secret);
+        (void) snprintf(ret_uuid, 37, "%s", secret->uuid);
+        return *ret_path ? 0 : -ENOMEM;
+}
+
+int volume_secret_path(const Volume *v, const char *given, char **ret, sd_bus_error *error)
+{
+        EncryptionFormat e = v->row.extra ? v->row.extra->encryption : ENCRYPTION_NONE;
+        const char *name = given ?: volume_secret_name(v);
+        const Secret *secret;
+        int r;
+
+        *ret = NULL;
+        if (e == ENCRYPTION_NONE && given)
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Volume '%s' is not encrypted, and needs no secret", v->row.name);
+        if (e == ENCRYPTION_NONE)
+                return 0;
+        if (e != ENCRYPTION_LUKS)
+                return error_setf(error, STORAGE_ERROR_UNSUPPORTED,
+                                  "Volume '%s' has the encryption %s: only LUKS of version 1 can be opened",
+                                  v->row.name, encryption_format_to_string(e));
+        if (!name)
+                return error_setf(
+                        error, STORAGE_ERROR_NOT_FOUND,
+                        "Volume '%s' is encrypted, and it is not known with which secret: name that "
+                        "in the options",
+                        v->row.name);
+        r = secret_require(v->pool->manager, name, &secret, error);
+        if (r < 0)
+                return r;
+        *ret = secret_value_path(v->pool->manager, secret);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* at the start and the end */
+
+static int load_one(Manager *m, FILE *f, uint64_t id)
+{
+        char line[LINE_MAX_SIZE], volume[DEF_NAME_MAX + 1] = "", pool[37] = "", secret[37] = "";
+        VolumeSecret *s;
+
+        while (fgets(line, sizeof line, f)) {
+                (void) sscanf(line, "pool=%36s", pool);
+                (void) sscanf(line, "volume=%255[^\n]", volume);
+                (void) sscanf(line, "secret=%36s", secret);
+        }
+        return volume[0] && pool[0] && secret[0] ? add(m, id, pool, volume, secret, &s) : -EINVAL;
+}
+
+int volume_secrets_load(Manager *m)
+{
+        _cleanup_free_ char *folder = store_path(m, STORE_VOLUME_SECRET, "");
+        struct dirent *entry;
+        DIR *dir;
+        int r = 0;
+
+        dir = folder ? opendir(folder) : NULL;
+        if (!dir)
+                return -errno;
+        while (r >= 0 && (entry = readdir(dir))) {
+                _cleanup_free_ char *path = store_path(m, STORE_VOLUME_SECRET, entry->d_name);
+                _cleanup_fclose_ FILE *f = NULL;
+
+                if (entry->d_name[0] == '.' || !path || !(f = fopen(path, "re")))
+                        continue;
+                r = load_one(m, f, strtoull(entry->d_name, NULL, 10));
+                if (r == -EINVAL) {
+                        log_warning("Skipped %s: it does not say which volume it is about", path);
+                        r = 0;
+                }
+        }
+        (void) closedir(dir);
+        return r;
+}
+
+void volume_secrets_free_all(Manager *m)
+{
+        VolumeSecret *s;
+
+        while ((s = RB_MIN(VolumeSecretTree, &m->volume_secrets)))
+                record_free(m, s);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Which secret a volume was encrypted with: no image says so, and so a file of ours does, from its creation
+ * until the volume is gone. A volume that was encrypted elsewhere, or has got another name, has none:
+ * whoever needs its secret names that.
+ */
+
+#include "service/secret.h"
+#include "service/store.h"
+
+/* done is called when it is on disk. */
+int volume_secret_record(Manager *m, const char *pool_uuid, const char *volume, const char *secret_uuid,
+                         StoreDone done, void *userdata);
+/* The volume is gone. */
+void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume);
+/* A complete listing of the pool is in memory: records of volumes that are not there are removed. */
+void volume_secrets_sweep(Pool *pool);
+
+/* The usage, or if there is no such secret any more its UUID; NULL: not known. The record's. */
+const char *volume_secret_name(const Volume *v);
+/* HasDependents, with their names, if volumes are known to be encrypted with it. done: "removed". */
+int volume_secrets_require_none(Manager *m, const Secret *secret, const char *done, sd_bus_error *error);
+/* Adds it to def, which describes v. 0 or -ENOMEM. */
+int volume_secret_add_to_def(const Volume *v, VolumeDef *def);
+
+/*
+ * The file of the secret that opens v, in *ret: of the one that given names (NULL: of the one that is
+ * known). NULL if v is not encrypted. NotFound, InvalidArgument; Unsupported for what is not LUKS.
+ */
+int volume_secret_path(const Volume *v, const char *given, char **ret, sd_bus_error *error);
+
+/*
+ * The file and the UUID of the secret that def, a volume to be made, names; NULL and "" if it is not to be
+ * encrypted. InvalidArgument: it names none; NotFound.
+ */
+int volume_secret_for_new(Manager *m, const VolumeDef *def, char **ret_path, char ret_uuid[static 37],
+                          sd_bus_error *error);
+
+int volume_secrets_load(Manager *m);
+void volume_secrets_free_all(Manager *m);

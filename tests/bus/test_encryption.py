@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Encrypted volumes: QEMU opens them with the passphrase and with no other, and the passphrase is nowhere to be seen.
+Each takes QEMU seconds of hashing when it is made, and some when it is opened: there are few of them here.
+"""
+
+import json
+import os
+import subprocess
+import threading
+import time
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import guest
+from client import MIB, refused
+from harness import wait_until
+
+PASSPHRASE = b"Zaphod & Trillian, 42"
+WAIT = {"wait": 200_000_000}
+CIPHER = """<cipher name='aes' size='128' mode='cbc' hash='sha1'/><ivgen name='essiv' hash='sha256'/>"""
+
+
+@pytest.fixture
+def key(service):
+    service.manager.SetSecret("key", PASSPHRASE)
+    yield "key"
+    service.manager.RemoveSecret("key", {"force": True})
+
+
+def opened(volume):
+    """The options that make QEMU's tools open it, of which the passphrase is in a file called key."""
+    path = volume.get("Path")
+    if volume.get("Format") == "luks":
+        return f"driver=luks,key-secret=s,file.filename={path}"
+    return f"driver=qcow2,encrypt.key-secret=s,file.filename={path}"
+
+
+def io(tmp_path, volume, *commands, passphrase=PASSPHRASE):
+    """What became of qemu-io with these commands."""
+    (tmp_path / "key").write_bytes(passphrase)
+    argv = ["qemu-io", "--object", f"secret,id=s,file={tmp_path}/key", "--image-opts", opened(volume)]
+    for command in commands:
+        argv += ["-c", command]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+
+
+def assert_opens(tmp_path, volume, *commands):
+    done = io(tmp_path, volume, *commands)
+    assert done.returncode == 0 and "failed" not in done.stdout, done.stdout + done.stderr
+
+
+def special(volume):
+    """What qemu-img sees of the encryption, without the passphrase."""
+    options = opened(volume).replace("key-secret=s,", "").replace("encrypt.", "")
+    done = subprocess.run(["qemu-img", "info", "--output=json", "--image-opts", options], capture_output=True, check=True,
+                          timeout=60)
+    return json.loads(done.stdout)
+
+
+XML = """<volume><name>v</name><capacity unit='MiB'>3</capacity><target><format type='{}'/>
+<encryption format='{}'><secret type='passphrase' {}/>{}</encryption></target></volume>"""
+
+
+@pytest.mark.limit(600)
+def test_raw(service, daemon, world, pool, key, tmp_path):
+    """libvirt's way, with a cipher; the secret by its UUID, and all of the contents allocated."""
+    ((_usage, uuid, _description),) = service.manager.ListSecrets()
+    path, _job = pool.CreateVolumeFromXML(XML.format("raw", "luks", f"uuid='{uuid}'", CIPHER), WAIT)
+    # What it is encrypted with is known to whoever comes next, and is not lost by chance.
+    daemon.kill()
+    daemon.start()
+    service = world.client(daemon)
+    pool, volume, manager = service.pool(pool.path), service.volume(path), service.manager
+    got = volume.all()
+    assert (got["Format"], got["Encryption"], got["Capacity"], got["Problem"]) == ("luks", "luks", 3 * MIB, "")
+    assert got["Allocation"] >= got["Physical"] > 3 * MIB
+    for call, args in ((manager.RemoveSecret, ("key",)), (manager.SetSecret, ("key", b"new"))):
+        with refused("HasDependents") as refusal:
+            call(*args)
+        assert "'v'" in refusal.text
+
+    info = special(volume)
+    luks = info["format-specific"]["data"]
+    assert info["virtual-size"] == 3 * MIB
+    assert (luks["cipher-alg"], luks["cipher-mode"], luks["hash-alg"]) == ("aes-128", "cbc", "sha1")
+    assert (luks["ivgen-alg"], luks["ivgen-hash-alg"]) == ("essiv", "sha256")
+    encryption = ET.fromstring(volume.GetXML()).find("target/encryption")
+    assert encryption.get("format") == "luks"
+    assert encryption.find("secret").attrib == {"type": "passphrase", "usage": "key"}
+    assert volume.GetDiskXML().count("usage='key'") == 1
+
+    assert io(tmp_path, volume, "read 0 1", passphrase=b"wrong").returncode != 0
+    assert_opens(tmp_path, volume, "write -P 0x5a 0 1M")
+    with open(got["Path"], "rb") as f:
+        assert b"\x5a" * 512 not in f.read()
+    # A container needs no secret for another size.
+    volume.Resize(4 * MIB)
+    assert volume.get("Capacity") == 4 * MIB == special(volume)["virtual-size"]
+    assert_opens(tmp_path, volume, "read -P 0x5a 0 1M", "write -P 1 3M 1M")
+
+    _path, changes, _job = pool.EnsureVolume("v", 4 * MIB, {"format": "raw", "encryption": "luks", "secret": "key"})
+    assert changes == []
+    volume.Delete()
+    wait_until(lambda: os.listdir(daemon.state_dir + "/volume-secrets") == [], what="the end of the record")
+    manager.RemoveSecret("key")
+    manager.SetSecret("key", PASSPHRASE)
+
+
+@pytest.mark.parametrize("options, error", [
+    ({"encryption": "luks", "secret": "none-such"}, "NotFound"),
+    ({"encryption": "luks", "format": "qcow2", "secret": "none-such"}, "NotFound"),
+    ({"encryption": "luks"}, "InvalidArgument"), ({"secret": "key"}, "InvalidArgument"),
+    ({"encryption": "qcow", "secret": "key", "format": "qcow2"}, "Unsupported"),
+    ({"encryption": "luks2", "secret": "key"}, "Unsupported"),
+    ({"encryption": "luks", "secret": "key", "format": "vdi"}, "InvalidArgument"),
+    ({"encryption": "rot13", "secret": "key"}, "InvalidArgument")], ids=str)
+def test_refused(service, pool, folder, key, options, error):
+    """Nobody gets an open volume who asked for an encrypted one."""
+    with refused(error) as refusal:
+        pool.CreateVolume("v", MIB, options)
+    if error == "NotFound":
+        assert "none-such" in refusal.text
+    assert os.listdir(folder) == [] and service.volumes(pool) == {}
+
+
+def test_cipher_that_there_is_not(service, pool, folder, key):
+    with refused("Failed") as refusal:
+        pool.CreateVolumeFromXML(XML.format("qcow2", "luks", "usage='key'", CIPHER.replace("aes", "caesar")), WAIT)
+    assert "caesar" in refusal.text
+    assert os.listdir(folder) == []
+
+
+class Watcher(threading.Thread):
+    """Reads what everybody can see of all processes, over and over."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.found, self.tools, self.ended = [], 0, False
+
+    def run(self):
+        while not self.ended:
+            for entry in os.listdir("/proc"):
+                for file in ("cmdline", "environ") if entry.isdigit() else ():
+                    try:
+                        with open(f"/proc/{entry}/{file}", "rb") as f:
+                            content = f.read()
+                    except OSError:
+                        continue
+                    self.tools += content.startswith(b"qemu-img\0create")
+                    if PASSPHRASE in content or PASSPHRASE.hex().encode() in content:
+                        self.found.append((entry, file, content))
+            time.sleep(0.005)
+
+
+def monitored(bus, path):
+    """A monitor of all that goes over the bus."""
+    with open(path, "wb") as out:
+        monitor = subprocess.Popen(["dbus-monitor", "--address", bus.address, "--binary"], stdout=out)
+    wait_until(lambda: path.stat().st_size > 0, what="the bus monitor")
+    return monitor
+
+
+def make_under_watch(service, daemon, pool, tmp_path):
+    """A qcow2 volume, while somebody looks for its passphrase."""
+    monitor, watcher = monitored(daemon.bus, tmp_path / "bus"), Watcher()
+    watcher.start()
+    try:
+        path, _job = pool.CreateVolume("v", MIB, {"format": "qcow2", "cluster-size": 32768, "encryption": "luks",
+                                                  "secret": "key", **WAIT})
+        service.manager.ListSecrets()
+        service.objects()
+    finally:
+        watcher.ended = True
+        watcher.join(30)
+        monitor.terminate()
+        monitor.wait(10)
+    assert watcher.tools > 0, "qemu-img was not seen at all"
+    assert watcher.found == []
+    return service.volume(path)
+
+
+def assert_nowhere(daemon, seen):
+    assert b"CreateVolume" in seen and PASSPHRASE not in seen and PASSPHRASE.hex().encode() not in seen
+    assert PASSPHRASE.decode() not in daemon.log()
+    for root, _folders, files in os.walk(daemon.base):
+        for name in files:
+            with open(f"{root}/{name}", "rb") as f:
+                assert (PASSPHRASE in f.read()) == name.endswith(".value"), name
+
+
+@pytest.mark.private
+@pytest.mark.limit(600)
+def test_qcow2(service, daemon, pool, key, tmp_path):
+    """The passphrase is seen by nobody, and the guest that gets it sees its disk."""
+    volume = make_under_watch(service, daemon, pool, tmp_path)
+    assert_nowhere(daemon, (tmp_path / "bus").read_bytes())
+    assert (volume.get("Format"), volume.get("Encryption"), volume.get("Capacity")) == ("qcow2", "luks", MIB)
+
+    service.manager.SetSecret("other", b"other")
+    volume.Resize(2 * MIB, WAIT)
+    assert volume.get("Capacity") == 2 * MIB
+    with refused("InvalidArgument") as refusal:
+        volume.Resize(3 * MIB, {"secret": "other", **WAIT})
+    assert "secret" in refusal.text
+    with refused("NotFound"):
+        volume.Resize(3 * MIB, {"secret": "none-such"})
+    assert volume.get("Capacity") == 2 * MIB
+
+    (tmp_path / "boot").write_bytes(guest.boot_sector(tmp_path))
+    assert_opens(tmp_path, volume, f"write -s {tmp_path}/boot 0 512", "write -P 7 512 32256", "read -P 0 1M 1M")
+    blockdev = volume.GetBlockdev({"node-name": "v"})
+    assert json.loads(blockdev)["encrypt"]["key-secret"] == "secret-key"
+    seen, wrote = guest.run(tmp_path, blockdev, "v", "-object", f"secret,id=secret-key,file={tmp_path}/key")
+    assert (seen, wrote) == ((tmp_path / "boot").read_bytes() + b"\7" * 32256, True)
