@@ -59,7 +59,12 @@ static int refuse(BackendContext *ctx, const char *name, size_t i, const char *e
 static int check_extra(BackendContext *ctx, const ImageChain *chain, size_t i, const ImageExtra *extra,
                        const char *name)
 {
-        if (extra && extra->encryption != ENCRYPTION_NONE)
+        bool encrypted = extra && extra->encryption != ENCRYPTION_NONE;
+
+        if (i == 0 && chain->decrypt && (!encrypted || extra->encryption != ENCRYPTION_LUKS))
+                return refuse(ctx, name, i, STORAGE_ERROR_BUSY,
+                              "is not encrypted as it was when it was looked at last; try again");
+        if (encrypted && !(i == 0 && chain->decrypt))
                 return refuse(ctx, name, i, STORAGE_ERROR_UNSUPPORTED,
                               "is encrypted, and cannot be read without its secret");
         if (extra && extra->external_data)
@@ -100,7 +105,7 @@ static int check_member(BackendContext *ctx, const ImageChain *chain, size_t i, 
                 return error_set_errno(ctx->error, r, "Cannot look at what is copied to volume '%s'", name);
         *ret_capacity = file.size;
         *ret_snapshots = false;
-        if (image_format_is_plain(format))
+        if (image_format_is_plain(format) && !(i == 0 && chain->decrypt))
                 return 0;
         n = pread(file.fd, head, sizeof(head), 0);
         if (n < 0)
@@ -140,6 +145,16 @@ int image_chain_check(BackendContext *ctx, const ImageChain *chain, const char *
         return r;
 }
 
+/* What opens the first image if it is encrypted: a container is LUKS itself, qcow2 has it in it. */
+static const char *decryption(const ImageChain *chain, size_t i)
+{
+        if (i > 0 || !chain->decrypt)
+                return "";
+        return chain->formats[0] == IMAGE_LUKS
+                       ? "\"key-secret\":\"" QEMU_IMG_SOURCE_SECRET "\","
+                       : "\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"" QEMU_IMG_SOURCE_SECRET "\"},";
+}
+
 /* The chain, without what tells that it is no file's name. */
 static char *format_node(const ImageChain *chain, unsigned first)
 {
@@ -151,10 +166,10 @@ static char *format_node(const ImageChain *chain, unsigned first)
                 char *longer;
 
                 if (asprintf(&longer,
-                             "{\"driver\":\"%s\",\"backing\":%s,\"file\":{\"driver\":\"%s\",\"locking\":"
+                             "{\"driver\":\"%s\",%s\"backing\":%s,\"file\":{\"driver\":\"%s\",\"locking\":"
                              "\"off\","
                              "\"filename\":\"/proc/self/fd/%u\"}}",
-                             strempty(image_format_to_qemu(chain->formats[i])), text,
+                             strempty(image_format_to_qemu(chain->formats[i])), decryption(chain, i), text,
                              device ? "host_device" : "file", first + (unsigned) i) < 0)
                         longer = NULL;
                 free(text);

@@ -16,6 +16,7 @@ typedef struct ImageChain {
         size_t n;
         int fds[IMAGE_CHAIN_MAX]; /* not owned; the image first */
         ImageFormat formats[IMAGE_CHAIN_MAX];
+        bool decrypt; /* the first one, with the secret QEMU_IMG_SOURCE_SECRET */
 } ImageChain;
 
 /* Reads a(sh): format and descriptor of each; "" is raw. The descriptors are the message's. */
@@ -25,7 +26,8 @@ int image_chain_read(sd_bus_message *m, ImageChain *ret, sd_bus_error *error);
 bool image_format_is_plain(ImageFormat format);
 
 /*
- * Looks into the headers as they are now. Unsupported: an image is encrypted, or has its data in files that
+ * Looks into the headers as they are now. Unsupported: an image is encrypted (but the
+ * first one may be, if it is decrypted), or has its data in files that
  * it names, which nobody has looked at. Busy: the image is built on something else than the chain says.
  * *ret_capacity: what a guest sees of the image, 0 if its header does not tell; *ret_snapshots: it has
  * internal ones. name: of the new volume.

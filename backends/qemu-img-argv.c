@@ -173,16 +173,25 @@ int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret)
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *target = NULL;
         char offset[40] = "";
+        const char *key = "";
         int r;
 
         if (c->offset > 0)
                 (void) snprintf(offset, sizeof(offset), "offset=%" PRIu64 ",", c->offset);
-        if (asprintf(&target, "driver=%s,%sfile.driver=%s,file.locking=off,file.filename=%s",
-                     c->target_format, offset, c->device ? "host_device" : "file", c->target) < 0) {
+        if (c->secret_fd > 0)
+                key = streq(c->target_format, "luks")
+                              ? "key-secret=" QEMU_IMG_SECRET ","
+                              : "encrypt.format=luks,encrypt.key-secret=" QEMU_IMG_SECRET ",";
+        if (asprintf(&target, "driver=%s,%s%sfile.driver=%s,file.locking=off,file.filename=%s",
+                     c->target_format, key, offset, c->device ? "host_device" : "file", c->target) < 0) {
                 target = NULL;
                 return -ENOMEM;
         }
         r = extend_all(&argv, (const char *const[]){"qemu-img", "convert", "-p", "-n", NULL});
+        if (r >= 0 && c->secret_fd > 0)
+                r = extend_with_secret(&argv, QEMU_IMG_SECRET, c->secret_fd);
+        if (r >= 0 && c->source_secret_fd > 0)
+                r = extend_with_secret(&argv, QEMU_IMG_SOURCE_SECRET, c->source_secret_fd);
         if (r >= 0 && c->zero)
                 r = strv_extend(&argv, "--target-is-zero");
         if (r >= 0 && c->compress)

@@ -26,9 +26,10 @@ typedef struct Copy {
         bool device;        /* to is one */
         ImageFormat format; /* that it gets */
         ImageChain from;
-        uint64_t head;  /* so many bytes are written last: see block-mark.h */
-        uint64_t size;  /* what a guest sees of the source; 0: not known */
-        bool snapshots; /* internal ones of the source */
+        const char *source_secret; /* the file of its passphrase; NULL: it is not decrypted */
+        uint64_t head;             /* so many bytes are written last: see block-mark.h */
+        uint64_t size;             /* what a guest sees of the source; 0: not known */
+        bool snapshots;            /* internal ones of the source */
         int zero, compress;
         Preallocation preallocation;
         Reflink reflink;
@@ -71,6 +72,8 @@ static int read_copy(sd_bus_message *m, Copy *c)
 {
         const char *preallocation = "", *reflink = "auto";
         const WorkerOption options[] = {
+                {"secret", "s", &c->ctx.secret},
+                {"source-secret", "s", &c->source_secret},
                 {"zero", "b", &c->zero},
                 {"compress", "b", &c->compress},
                 {"preallocation", "s", &preallocation},
@@ -85,6 +88,7 @@ static int read_copy(sd_bus_message *m, Copy *c)
                 r = worker_read_options(m, options, ELEMENTSOF(options));
         if (r >= 0)
                 r = worker_parse_preallocation(preallocation, &c->preallocation, c->ctx.error);
+        c->from.decrypt = c->source_secret != NULL;
         c->reflink = streq(reflink, "always")  ? REFLINK_ALWAYS
                      : streq(reflink, "never") ? REFLINK_NEVER
                                                : REFLINK_AUTO;
@@ -105,9 +109,10 @@ static int look(Copy *c)
         r = image_chain_check(&c->ctx, &c->from, c->def->name, &c->size, &c->snapshots);
         if (r < 0)
                 return r;
-        if (c->from.formats[0] == IMAGE_LUKS && !image_format_is_plain(c->format))
+        if (c->from.formats[0] == IMAGE_LUKS && !c->from.decrypt && !image_format_is_plain(c->format))
                 return refuse(c, STORAGE_ERROR_UNSUPPORTED,
-                              "its source is encrypted: only a raw volume can be made of it");
+                              "its source is encrypted: without its secret only a raw volume can be made of "
+                              "it");
         if (c->size > c->def->capacity)
                 c->def->capacity = c->size;
         if (!c->device)
@@ -135,12 +140,25 @@ static bool only_verbatim(ImageFormat format)
                format != IMAGE_QED && format != IMAGE_VDI && format != IMAGE_VMDK && format != IMAGE_VPC;
 }
 
+/* One of them is a container that is opened: there is more to it than bytes. */
+static bool with_secrets(const Copy *c)
+{
+        return c->from.decrypt || c->plan.encrypted;
+}
+
+/* Both are rows of bytes. */
+static bool is_plain(const Copy *c)
+{
+        return image_format_is_plain(c->from.formats[0]) && image_format_is_plain(c->format) &&
+               !with_secrets(c);
+}
+
 /* Whether the file of the source would be just what is asked for. */
 static bool is_the_same(const Copy *c)
 {
         const VolumeDef *d = c->def;
 
-        return !c->device && c->from.n == 1 && !c->compress &&
+        return !c->device && !with_secrets(c) && c->from.n == 1 && !c->compress &&
                (image_format_is_plain(c->format)
                         ? image_format_is_plain(c->from.formats[0]) && c->plan.fill == 0
                         : c->from.formats[0] == c->format && c->size == d->capacity && !c->snapshots &&
@@ -238,38 +256,77 @@ static bool can_be_direct(const Copy *c, int to)
         return fd >= 0;
 }
 
+/* Puts the file of a secret behind the other descriptors; *ret_fd is its number in the child. */
+static int add_secret(Copy *c, const char *path, int *fds, size_t *n, unsigned *ret_fd)
+{
+        int fd;
+
+        if (!path)
+                return 0;
+        fd = qemu_img_open_secret(&c->ctx, path);
+        if (fd < 0)
+                return fd;
+        *ret_fd = QEMU_IMG_FD + (unsigned) *n;
+        fds[(*n)++] = fd;
+        return 0;
+}
+
+/* The descriptors are those of the call: the target, the chain, then the secrets' files, which are opened
+ * here. */
+static int call_convert(Copy *c, QemuImgConvert *what, int *fds)
+{
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *said = NULL;
+        size_t n = c->from.n + 1;
+        int r;
+
+        r = add_secret(c, what->device ? NULL : c->ctx.secret, fds, &n, &what->secret_fd);
+        if (r >= 0)
+                r = add_secret(c, c->source_secret, fds, &n, &what->source_secret_fd);
+        if (r >= 0 && (qemu_img_convert_argv(what, &argv) < 0 ||
+                       asprintf(&said, "make volume '%s'", c->def->name) < 0)) {
+                said = NULL;
+                r = fail(c, ENOMEM);
+        }
+        if (r >= 0)
+                r = qemu_img_call(&c->ctx, &(QemuImgCall){.argv = argv,
+                                                          .fds = fds,
+                                                          .n_fds = n,
+                                                          .total = fds[0] == c->to ? c->size : 0,
+                                                          .tells = fds[0] == c->to,
+                                                          .compresses = c->compress,
+                                                          .what = said});
+        while (n > c->from.n + 1)
+                safe_close(fds[--n]);
+        return r;
+}
+
 /* What a guest sees of the source, from byte start to end, to offset in the file or device to. */
 static int run_convert(Copy *c, int to, uint64_t start, uint64_t end, uint64_t offset)
 {
+        bool container = c->plan.encrypted && c->plan.format == IMAGE_RAW;
         QemuImgConvert what = {
                 .target = QEMU_IMG_TARGET,
-                .target_format = c->device ? "raw" : image_format_to_qemu(c->plan.format),
+                .target_format = c->device   ? "raw"
+                                 : container ? "luks"
+                                             : image_format_to_qemu(c->plan.format),
                 .device = to == c->to && c->device,
-                .zero = to != c->to || c->zero || !c->device,
+                /* What nobody has written to a container is decrypted to noise. */
+                .zero = to != c->to || c->zero || (!c->device && !container),
                 .compress = c->compress,
                 .direct = can_be_direct(c, to),
                 .offset = offset,
         };
-        _cleanup_free_ char *source = NULL, *said = NULL;
-        _cleanup_strv_free_ char **argv = NULL;
-        int fds[IMAGE_CHAIN_MAX + 1] = {to};
+        _cleanup_free_ char *source = NULL;
+        int fds[IMAGE_CHAIN_MAX + 3] = {to};
 
         memcpy(fds + 1, c->from.fds, c->from.n * sizeof(int));
         if ((start == 0 && end == UINT64_MAX
                      ? image_chain_format(&c->from, QEMU_IMG_FD + 1, &source)
-                     : image_chain_format_part(&c->from, QEMU_IMG_FD + 1, start, end, &source)) < 0 ||
-            asprintf(&said, "make volume '%s'", c->def->name) < 0)
+                     : image_chain_format_part(&c->from, QEMU_IMG_FD + 1, start, end, &source)) < 0)
                 return fail(c, ENOMEM);
         what.source = source;
-        if (qemu_img_convert_argv(&what, &argv) < 0)
-                return fail(c, ENOMEM);
-        return qemu_img_call(&c->ctx, &(QemuImgCall){.argv = argv,
-                                                     .fds = fds,
-                                                     .n_fds = c->from.n + 1,
-                                                     .total = to == c->to ? c->size : 0,
-                                                     .tells = to == c->to,
-                                                     .compresses = c->compress,
-                                                     .what = said});
+        return call_convert(c, &what, fds);
 }
 
 static int convert_to_file(Copy *c)
@@ -348,7 +405,7 @@ static int set_own_name(Copy *c)
 
 static int copy(Copy *c)
 {
-        bool plain = image_format_is_plain(c->from.formats[0]) && image_format_is_plain(c->format);
+        bool plain = is_plain(c);
         int r;
 
         r = try_reflink(c);

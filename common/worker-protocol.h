@@ -70,7 +70,9 @@
  *                                      reserved. from: format ("" is raw) and descriptor of the source, then of what
  *                                      it is built on, one behind the other. Options: "zero" b (a reserved device
  *                                      reads as zeros), "preallocation" s, "reflink" s (auto always never),
- *                                      "compress" b. Reply: it is whole and fsynced
+ *                                      "compress" b, "secret" s (the file of its passphrase, if it is to be encrypted),
+ *                                      "source-secret" s (the same of the source, if it is to be decrypted). Reply: it is
+ *                                      whole and fsynced
  *   Upload(s pool xml, s volume, h fd, h source, a{sv}) → t bytes, s sha256
  *                                      into the volume from the descriptor of a client. Options: "offset" "length" t (a
  *                                      stream needs a length), "sparse" "sha256" b, "grow" b: the file may become longer,

@@ -90,6 +90,16 @@ int options_read_volume(sd_bus_message *m, const Option *options, size_t n, Volu
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
+int options_set_secret(VolumeDef *def, const char *secret, sd_bus_error *error)
+{
+        if (!secret)
+                return 0;
+        if (def->encryption.format == ENCRYPTION_NONE)
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "Option secret is for volumes that are encrypted: give encryption, too");
+        return volume_def_set_secret(def, secret);
+}
+
 int options_read(sd_bus_message *m, const Option *options, size_t n, sd_bus_error *error)
 {
         return options_read_volume(m, options, n, NULL, error);

@@ -23,6 +23,11 @@ int options_read(sd_bus_message *m, const Option *options, size_t n, sd_bus_erro
 int options_read_volume(sd_bus_message *m, const Option *options, size_t n, VolumeDef *def,
                         sd_bus_error *error);
 /*
+ * The option secret, the usage or UUID of one, into the definition; NULL: it was not given. InvalidArgument
+ * if that has no encryption.
+ */
+int options_set_secret(VolumeDef *def, const char *secret, sd_bus_error *error);
+/*
  * A descriptor that came with m, which owns it, if it is open for reading, or writing. Nothing else is asked
  * of it: what it leads to may not answer.
  */

@@ -44,16 +44,6 @@ static int check_arguments(const CreateArguments *a, sd_bus_error *error)
         return 0;
 }
 
-static int set_secret(VolumeDef *def, const char *secret, sd_bus_error *error)
-{
-        if (!secret)
-                return 0;
-        if (def->encryption.format == ENCRYPTION_NONE)
-                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                                  "Option secret is for volumes that are encrypted: give encryption, too");
-        return volume_def_set_secret(def, secret);
-}
-
 static int read_create(sd_bus_message *m, Pool *pool, VolumeDef **ret, CreateArguments *a,
                        sd_bus_error *error)
 {
@@ -78,7 +68,7 @@ static int read_create(sd_bus_message *m, Pool *pool, VolumeDef **ret, CreateArg
         if (r >= 0)
                 r = check_arguments(a, error);
         if (r >= 0)
-                r = set_secret(def, a->secret, error);
+                r = options_set_secret(def, a->secret, error);
         if (r >= 0)
                 r = resolve_backing(pool->manager, def, a->backing, error);
         if (r < 0)

@@ -13,7 +13,7 @@ typedef struct CloneArguments {
         Volume *source;
         VolumeDef *def;
         VolumeClone clone;
-        const char *reflink;
+        const char *reflink, *secret;
         uint64_t capacity, wait;
 } CloneArguments;
 
@@ -42,13 +42,14 @@ static int read_options(sd_bus_message *m, bool xml, CloneArguments *a, sd_bus_e
         const Option options[] = {
                 {"reflink", 's', &a->reflink},     {"preallocation", 's', &a->clone.preallocation},
                 {"linked", 'b', &a->clone.linked}, {"compress", 'b', &a->clone.compress},
-                {"wait", 't', &a->wait},           {"capacity", 't', &a->capacity},
+                {"wait", 't', &a->wait},           {"source-secret", 's', &a->clone.source_secret},
+                {"capacity", 't', &a->capacity},   {"secret", 's', &a->secret},
         };
         int r;
 
         a->reflink = "auto";
         a->wait = WAIT_DEFAULT_USEC;
-        r = xml ? options_read(m, options, ELEMENTSOF(options) - 1, error)
+        r = xml ? options_read(m, options, ELEMENTSOF(options) - 2, error)
                 : options_read_volume(m, options, ELEMENTSOF(options), a->def, error);
         return r < 0 ? r : check_words(a, error);
 }
@@ -72,6 +73,9 @@ static int read_clone(sd_bus_message *m, Pool *pool, bool xml, CloneArguments *a
         }
         if (r >= 0)
                 r = read_options(m, xml, a, error);
+        if (r < 0)
+                return r;
+        r = options_set_secret(a->def, a->secret, error);
         if (r < 0)
                 return r;
         if (!xml) {

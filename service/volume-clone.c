@@ -5,12 +5,14 @@
 #include "service/data-job.h"
 #include "service/volume-chain.h"
 #include "service/volume-jobs.h"
+#include "service/volume-secret.h"
 #include "service/volume-work.h"
 
 typedef struct Work {
         VolumeChain from; /* the source, and what that is built on */
         char *xml;
         char *preallocation;
+        char *secret, *source_secret; /* their files; NULL: not needed */
         const char *reflink;
         bool compress;
         int zero;
@@ -23,6 +25,8 @@ static void work_free(void *p)
         volume_chain_done(&w->from);
         free(w->xml);
         free(w->preallocation);
+        free(w->secret);
+        free(w->source_secret);
         free(w);
 }
 
@@ -64,6 +68,47 @@ static int set_backing(const Volume *source, VolumeDef *def)
         return free_and_strdup(&def->backing_format, volume_image_format(source));
 }
 
+static bool is_encrypted(const Volume *v)
+{
+        return v->row.extra && v->row.extra->encryption == ENCRYPTION_LUKS;
+}
+
+/* A container whose bytes are copied as they are. */
+static bool is_copied_closed(const Pool *pool, const Volume *source, const VolumeClone *clone,
+                             const VolumeDef *def)
+{
+        bool plain = !pool_type_info(pool->def->type)->volume_formats ||
+                     streq(strempty(def->format), "raw") || streq(strempty(def->format), "luks");
+
+        return streq(source->row.format, "luks") && plain && !clone->linked && !clone->source_secret &&
+               def->encryption.format == ENCRYPTION_NONE;
+}
+
+/* Nothing is decrypted for good unless the caller names the secret of the source, and only that. */
+static int set_encryption(const Pool *pool, const Volume *source, const VolumeClone *clone, VolumeDef *def,
+                          sd_bus_error *error)
+{
+        const char *name = volume_secret_name(source);
+
+        if (!is_encrypted(source))
+                return clone->source_secret ? error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                                         "Volume '%s' is not encrypted, and needs no secret",
+                                                         source->row.name)
+                                            : 0;
+        if (def->encryption.format != ENCRYPTION_NONE || clone->source_secret ||
+            is_copied_closed(pool, source, clone, def))
+                return 0;
+        if (!name)
+                return error_setf(
+                        error, STORAGE_ERROR_NOT_FOUND,
+                        "Volume '%s' is encrypted, and it is not known with which secret: name that "
+                        "in source-secret, and encryption and secret of the clone, if it is to be "
+                        "encrypted, too",
+                        source->row.name);
+        def->encryption.format = ENCRYPTION_LUKS;
+        return volume_def_set_secret(def, name);
+}
+
 int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeClone *clone, VolumeDef *def,
                           sd_bus_error *error)
 {
@@ -82,6 +127,8 @@ int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeCl
                 r = set_format(pool, source, clone->linked, def);
         if (r >= 0 && clone->linked)
                 r = set_backing(source, def);
+        if (r >= 0)
+                r = set_encryption(pool, source, clone, def, error);
         if (r < 0)
                 return r;
         if (!def->capacity_set || def->capacity < source->row.capacity)
@@ -144,10 +191,17 @@ static int fill_copy(Job *job, sd_bus_message *m)
                 r = sd_bus_message_append(m, "ssh", pool_xml, w->xml, data_job_fd(job, 0));
         if (r >= 0)
                 r = volume_chain_append(job, &w->from, 0, w->from.n, 1, m);
-        return r < 0 ? r
-                     : sd_bus_message_append(m, "a{sv}", 4, "reflink", "s", w->reflink, "compress", "b",
-                                             (int) w->compress, "preallocation", "s",
-                                             strempty(w->preallocation), "zero", "b", w->zero);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "reflink", "s", w->reflink, "compress", "b",
+                                          (int) w->compress, "preallocation", "s",
+                                          strempty(w->preallocation), "zero", "b", w->zero);
+        if (r >= 0 && w->secret)
+                r = sd_bus_message_append(m, "{sv}", "secret", "s", w->secret);
+        if (r >= 0 && w->source_secret)
+                r = sd_bus_message_append(m, "{sv}", "source-secret", "s", w->source_secret);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 static void reserved(Job *job, int fd, bool zero)
@@ -189,6 +243,25 @@ static int prepare(const Volume *source, const VolumeDef *def, const VolumeClone
         return r < 0 ? r : volume_chain_add_backing(&w->from, source, format, error);
 }
 
+/* The files of the secrets, and with which one the clone will be encrypted. */
+static int prepare_secrets(const Pool *pool, const Volume *source, const VolumeDef *def,
+                           const VolumeClone *clone, Work *w, char ret_uuid[static 37], sd_bus_error *error)
+{
+        const char *name = volume_secret_name(source);
+        const Secret *same;
+        int r;
+
+        r = volume_secret_for_new(pool->manager, def, &w->secret, ret_uuid, error);
+        if (r < 0 || !is_encrypted(source))
+                return r;
+        if (!is_copied_closed(pool, source, clone, def))
+                return volume_secret_path(source, clone->source_secret, &w->source_secret, error);
+        same = name ? secret_find(pool->manager, name) : NULL;
+        if (same)
+                (void) snprintf(ret_uuid, 37, "%s", same->uuid);
+        return 0;
+}
+
 static int take_locks(VolumeLocks *l, Pool *pool, Volume *source, const VolumeDef *def)
 {
         int r;
@@ -204,11 +277,14 @@ static int begin(Pool *pool, Volume *source, const VolumeDef *def, const VolumeC
 {
         Work *w = calloc(1, sizeof *w);
         VolumeLocks locks = {};
+        char secret_uuid[37];
         int r;
 
         if (!w)
                 return -ENOMEM;
         r = prepare(source, def, clone, w, error);
+        if (r >= 0)
+                r = prepare_secrets(pool, source, def, clone, w, secret_uuid, error);
         if (r >= 0)
                 r = take_locks(&locks, pool, source, def);
         if (r >= 0)
@@ -221,6 +297,7 @@ static int begin(Pool *pool, Volume *source, const VolumeDef *def, const VolumeC
         }
         (*ret)->data = w;
         (*ret)->free_data = work_free;
+        memcpy((*ret)->secret_uuid, secret_uuid, sizeof secret_uuid);
         volume_chain_open(*ret, opened);
         return 0;
 }

@@ -12,6 +12,7 @@
 typedef struct VolumeClone {
         const char *preallocation; /* as volume_create() has it; copied */
         const char *reflink;       /* a literal: auto always never */
+        const char *source_secret; /* usage or UUID; NULL: as recorded, if it is needed; copied */
         bool compress;
         bool linked; /* nothing is copied: an overlay of the source */
 } VolumeClone;

@@ -214,3 +214,41 @@ def test_qcow2(service, daemon, pool, key, tmp_path):
     assert json.loads(blockdev)["encrypt"]["key-secret"] == "secret-key"
     seen, wrote = guest.run(tmp_path, blockdev, "v", "-object", f"secret,id=secret-key,file={tmp_path}/key")
     assert (seen, wrote) == ((tmp_path / "boot").read_bytes() + b"\7" * 32256, True)
+
+
+def clone(service, pool, source, name, **options):
+    path, _job = pool.CloneVolume(source.path, name, {**options, **WAIT})
+    return service.volume(path)
+
+
+@pytest.mark.private
+@pytest.mark.limit(600)
+def test_clones(service, pool, key, tmp_path):
+    """Plain to encrypted and back: what is encrypted stays that, unless the secret of the source alone is named."""
+    plain = service.make_volume(pool, "plain")
+    with open(plain.get("Path"), "r+b") as f:
+        f.write(b"\x5a" * 65536)
+    box = clone(service, pool, plain, "box", encryption="luks", secret="key")
+    assert (box.get("Format"), box.get("Encryption"), box.get("Capacity")) == ("luks", "luks", MIB)
+    # A container as it is: no secret is needed for that, and it is still known.
+    copy = clone(service, pool, box, "copy")
+    with open(copy.get("Path"), "rb") as one, open(box.get("Path"), "rb") as other:
+        assert one.read() == other.read()
+    assert "usage='key'" in copy.GetXML()
+
+    image = clone(service, pool, box, "image", format="qcow2")
+    assert (image.get("Format"), image.get("Encryption")) == ("qcow2", "luks")
+    assert "usage='key'" in image.GetXML()
+    service.manager.SetSecret("other", b"other")
+    for options, error in (({"source-secret": "other"}, "InvalidArgument"), ({"source-secret": "none"}, "NotFound"),
+                           ({"secret": "key"}, "InvalidArgument"), ({"encryption": "luks"}, "InvalidArgument")):
+        with refused(error):
+            clone(service, pool, image, "no", format="raw", **options)
+    with refused("InvalidArgument"):
+        clone(service, pool, plain, "no", **{"source-secret": "key"})
+    assert sorted(service.volumes(pool)) == ["box", "copy", "image", "plain"]
+
+    opened_up = clone(service, pool, image, "open", format="raw", **{"source-secret": "key"})
+    assert opened_up.get("Encryption") == ""
+    with open(opened_up.get("Path"), "rb") as f:
+        assert f.read() == b"\x5a" * 65536 + bytes(MIB - 65536)
