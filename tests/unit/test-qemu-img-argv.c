@@ -176,6 +176,32 @@ static void test_chain(void)
         assert(streq(part, expected_part));
 }
 
+static void test_convert_encrypted(void)
+{
+        QemuImgConvert c = {
+                .source = "json:{}",
+                .target = QEMU_IMG_TARGET,
+                .target_format = "luks",
+                .secret_fd = 5,
+                .source_secret_fd = 6,
+        };
+        char **argv;
+
+        assert(qemu_img_convert_argv(&c, &argv) == 0);
+        check(argv, "qemu-img convert -p -n --object secret,id=sec0,format=raw,file=/proc/self/fd/5 "
+                    "--object secret,id=src0,format=raw,file=/proc/self/fd/6 --target-image-opts json:{} "
+                    "driver=luks,key-secret=sec0,file.driver=file,file.locking=off,"
+                    "file.filename=/proc/self/fd/3");
+        c.target_format = "qcow2";
+        c.source_secret_fd = 0;
+        c.zero = true;
+        assert(qemu_img_convert_argv(&c, &argv) == 0);
+        check(argv, "qemu-img convert -p -n --object secret,id=sec0,format=raw,file=/proc/self/fd/5 "
+                    "--target-is-zero --target-image-opts json:{} "
+                    "driver=qcow2,encrypt.format=luks,encrypt.key-secret=sec0,file.driver=file,"
+                    "file.locking=off,file.filename=/proc/self/fd/3");
+}
+
 int main(void)
 {
         test_create();
@@ -183,6 +209,7 @@ int main(void)
         test_create_encrypted();
         test_resize();
         test_convert();
+        test_convert_encrypted();
         test_chain();
         return 0;
 }
