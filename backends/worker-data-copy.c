@@ -312,7 +312,7 @@ static int run_convert(Copy *c, int to, uint64_t start, uint64_t end, uint64_t o
                                              : image_format_to_qemu(c->plan.format),
                 .device = to == c->to && c->device,
                 /* What nobody has written to a container is decrypted to noise. */
-                .zero = to != c->to || c->zero || (!c->device && !container),
+                .zero = !container && (to != c->to || c->zero || !c->device),
                 .compress = c->compress,
                 .direct = can_be_direct(c, to),
                 .offset = offset,

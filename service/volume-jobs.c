@@ -347,14 +347,22 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
 
 /* ensure */
 
-/* A raw volume with LUKS is a container. */
-static bool is_as_wanted(const Volume *v, const VolumeDef *def)
+/* A raw volume with LUKS is a container. Nobody who wants an encrypted one takes another for it. */
+static int check_existing(const Volume *v, const VolumeDef *def, sd_bus_error *error)
 {
         bool encrypted = v->row.extra && v->row.extra->encryption != ENCRYPTION_NONE,
              wanted = def->encryption.format != ENCRYPTION_NONE;
-        const char *format = wanted && streq(def->format, "raw") ? "luks" : def->format;
+        const char *format = wanted && streq_ptr(def->format, "raw") ? "luks" : def->format;
 
-        return streq(format, v->row.format) && (encrypted || !wanted);
+        if (format && !streq(format, v->row.format))
+                return error_setf(error, STORAGE_ERROR_EXISTS,
+                                  "Volume '%s' exists in pool '%s', but its format is '%s', not '%s'",
+                                  def->name, v->pool->def->name, v->row.format, format);
+        if (wanted && !encrypted)
+                return error_setf(error, STORAGE_ERROR_EXISTS,
+                                  "Volume '%s' exists in pool '%s', but is not encrypted", def->name,
+                                  v->pool->def->name);
+        return 0;
 }
 
 int volume_ensure(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid_t uid, Job **ret,
@@ -372,10 +380,9 @@ int volume_ensure(Pool *pool, VolumeDef *def_arg, const char *preallocation, uid
                 (*ret)->has_changes = true;
                 return strv_extend(&(*ret)->changes, "created");
         }
-        if (def->format && !is_as_wanted(v, def))
-                return error_setf(error, STORAGE_ERROR_EXISTS,
-                                  "Volume '%s' exists in pool '%s', but its format is '%s', not '%s'",
-                                  def->name, pool->def->name, v->row.format, def->format);
+        r = check_existing(v, def, error);
+        if (r < 0)
+                return r;
         if (v->row.capacity < def->capacity) {
                 r = volume_resize(v, &grow, uid, ret, error);
                 if (r < 0)

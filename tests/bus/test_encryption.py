@@ -134,6 +134,13 @@ def test_refused(service, pool, folder, key, options, error):
     assert os.listdir(folder) == [] and service.volumes(pool) == {}
 
 
+def test_ensure_takes_no_other(service, pool, key):
+    for image_format in ("raw", "qcow2"):
+        service.make_volume(pool, image_format, format=image_format)
+        with refused("Exists"):
+            pool.EnsureVolume(image_format, MIB, {"format": image_format, "encryption": "luks", "secret": "key"})
+
+
 def test_cipher_that_there_is_not(service, pool, folder, key):
     with refused("Failed") as refusal:
         done(service, pool.CreateVolumeFromXML,
