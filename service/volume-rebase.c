@@ -201,6 +201,9 @@ int volume_rebase(Volume *v, Volume *backing, bool unsafe, uid_t uid, Job **ret,
                 return r;
         if (backing->row.type == VOLUME_DIR)
                 return refuse(v, STORAGE_ERROR_INVALID_ARGUMENT, "nothing can be built on a folder", error);
+        if (streq(v->row.format, "qed") && !streq(volume_image_format(backing), "raw"))
+                return refuse(v, STORAGE_ERROR_UNSUPPORTED,
+                              "a qed image has no room to record the format of another one than raw", error);
         if (is_built_on(backing, v))
                 return refuse(
                         v, STORAGE_ERROR_INVALID_ARGUMENT,

@@ -90,6 +90,24 @@ def test_rebase_keeps_the_contents(chain):
             other.Rebase(top.path) if circle is top else other.Rebase(other.path)
 
 
+def test_qed(chain):
+    """It can only record that what it is built on is raw."""
+    images.make(chain.path["other"], SIZE, format="qed", backing_file=chain.path["base"], backing_fmt="raw")
+    images.write(chain.path["other"], 9, 3 * MIB, MIB, "qed")
+    volume = chain.service.wait_volume(chain.pool, "other")
+    volume.wait_for("Backing", chain.volume["base"].path)
+    before = images.contents(chain.path["other"], "qed")
+    with refused("HasDependents"):
+        volume.Commit()
+    volume.Flatten()
+    assert volume.get("Backing") == "/" and images.contents(chain.path["other"], "qed") == before
+    with refused("Unsupported"):
+        volume.Rebase(chain.volume["middle"].path)
+    volume.Rebase(chain.volume["base"].path)
+    assert volume.get("Backing") == chain.volume["base"].path and images.contents(chain.path["other"], "qed") == before
+    assert images.check(chain.path["other"], "qed") == 0
+
+
 def test_unsafe_rebase_records_only(chain):
     top, path = chain.volume["top"], chain.path["top"]
     images.qemu_img("convert", "-O", "qcow2", chain.path["middle"], chain.path["other"])

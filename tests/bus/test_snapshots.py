@@ -83,7 +83,8 @@ def test_what_is_done_by_hand_is_seen(service, pool, folder, image):
     log.wait_changed(volume.path, "Snapshots")
     assert names(snapshots) == ["by hand"]
     assert service.objects(pool.get("Volumes"))[volume.path][full_name(SNAPSHOTS)]["Snapshots"][0][0] == "by hand"
-    images.make(f"{folder}/other", SIZE)
+    images.make(f"{folder}-made", SIZE)
+    os.rename(f"{folder}-made", f"{folder}/other")
     other = service.wait_volume(pool, "other")
     both = {full_name("Volume"), full_name(SNAPSHOTS)}
     assert set(log.wait_added(other.path).args[1]) == both

@@ -149,3 +149,28 @@ def test_cut_off(daemon, service, volume):
         assert contents(device) in (wanted, hashlib.sha256(bytes([7]) * SIZE).hexdigest())
     snapshots.RevertSnapshot("s", WAIT)
     assert data.get("Problem") == "" and contents(device) == wanted
+
+
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_files_that_share_blocks(service, disks, kind):
+    path, job = service.manager.DefinePool("tank", "fs", {
+        "source-devices": disks[:1], "source-format": kind, "target-path": "/srv/pools/tank"},
+        {"wait": 300_000_000, "build": True, "start": True})
+    assert job == "/"
+    pool = service.pool(path)
+    volume, _job = pool.CreateVolume("raw", SIZE, WAIT)
+    snapshots, file = service.proxy(volume, "Volume.Snapshots"), "/srv/pools/tank/raw"
+    write(file, 1, 0, 8 * MIB)
+    first = contents(file)
+    snapshots.CreateSnapshot("s", WAIT)
+    write(file, 2, 4 * MIB, 8 * MIB)
+    snapshots.RevertSnapshot("s", WAIT)
+    assert contents(file) == first and [row[4] for row in snapshots.get("Snapshots")] == [{"kind": "reflink"}]
+    pool.Stop(WAIT)
+    pool.Start(WAIT)
+    assert names(snapshots) == ["s"] and pool.get("VolumeCount") == 1
+    with refused("HasDependents"):
+        service.volume(volume).Delete(WAIT)
+    snapshots.DeleteSnapshot("s", WAIT)
+    service.volume(volume).Delete(WAIT)
+    assert os.listdir("/srv/pools/tank") in ([], ["lost+found"])
