@@ -118,7 +118,7 @@ static int check_deletable(BackendContext *ctx, int dir_fd, const char *name, bo
                         ctx->error, fd,
                         "Cannot tell whether volume '%s' of pool '%s' is in use, unless by force", name,
                         ctx->pool->name);
-        return in_use_refuse(ctx, fd, name, "cannot be deleted", false);
+        return in_use_refuse(ctx, fd, name, "cannot be deleted", false, true);
 }
 
 int file_volume_delete(BackendContext *ctx, const char *name, bool force)
@@ -156,7 +156,7 @@ int file_volume_lock(BackendContext *ctx, int fd, const char *name, bool change,
         if (force)
                 return 0;
         if (r < 0) {
-                r = in_use_refuse(ctx, fd, name, verb, false);
+                r = in_use_refuse(ctx, fd, name, verb, false, change);
                 if (r < 0)
                         return r;
                 /* Whoever had it is gone. */
@@ -166,7 +166,7 @@ int file_volume_lock(BackendContext *ctx, int fd, const char *name, bool change,
                                           "Volume '%s' of pool '%s' %s: others begin to use it all the time",
                                           name, ctx->pool->name, verb);
         }
-        return in_use_refuse(ctx, fd, name, verb, !change);
+        return in_use_refuse(ctx, fd, name, verb, !change, change);
 }
 
 static int lock_for_job(BackendContext *ctx, int fd, const char *name, OpenMode mode, bool force)

@@ -352,7 +352,8 @@ static int look_for_users(int fd, bool writers_only, UserList *l)
         return 1;
 }
 
-int in_use_refuse(BackendContext *ctx, int fd, const char *name, const char *verb, bool writers_only)
+int in_use_refuse(BackendContext *ctx, int fd, const char *name, const char *verb, bool writers_only,
+                  bool forcible)
 {
         _cleanup_free_ char *words = NULL;
         UserList l = {0};
@@ -367,9 +368,11 @@ int in_use_refuse(BackendContext *ctx, int fd, const char *name, const char *ver
                                        name, ctx->pool->name);
         if (r == 0)
                 return 0;
-        return error_setf(ctx->error, STORAGE_ERROR_IN_USE, "Volume '%s' of pool '%s' %s: it is in use: %s",
-                          name, ctx->pool->name, verb,
-                          words ?: "by the kernel or a process that cannot be seen from here");
+        return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
+                          "Volume '%s' of pool '%s' %s: it is in use: %s; end that first%s", name,
+                          ctx->pool->name, verb,
+                          words ?: "by the kernel or a process that cannot be seen from here",
+                          forcible ? ", or use force" : "");
 }
 
 int in_use_refuse_mode(BackendContext *ctx, int fd, const char *name, OpenMode mode, bool force)
@@ -377,5 +380,5 @@ int in_use_refuse_mode(BackendContext *ctx, int fd, const char *name, OpenMode m
         if (mode == OPEN_READ || (force && mode != OPEN_WRITE))
                 return 0;
         return in_use_refuse(ctx, fd, name, mode == OPEN_TO_COPY ? "cannot be read" : "cannot be written to",
-                             mode == OPEN_TO_COPY);
+                             mode == OPEN_TO_COPY, mode == OPEN_TO_CHANGE);
 }

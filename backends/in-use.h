@@ -100,9 +100,11 @@ int user_list_find_device(dev_t devnum, const char *node, UserList *ret);
  * InUse, naming who, if anybody but the service itself uses it; with writers_only, if he could write to it
  * (fd must be for reading then). fd: the only descriptor that the service has of it. Of a file that nobody
  * uses it costs no search; a device is searched for in all processes, but one of device-mapper, which
- * counts. name, verb: "Volume 'x' of pool 'p' <cannot be deleted>: it is in use: ...".
+ * counts. forcible: the caller may use force. name, verb: "Volume 'x' of pool 'p' <cannot be deleted>: it is
+ * in use: ...".
  */
-int in_use_refuse(BackendContext *ctx, int fd, const char *name, const char *verb, bool writers_only);
+int in_use_refuse(BackendContext *ctx, int fd, const char *name, const char *verb, bool writers_only,
+                  bool forcible);
 
 /* The same for a device that was opened in this mode: InUse if a data job that changes it finds anybody, or
  * one that copies it somebody who may write, unless force; or if a client is to write to what others have

@@ -103,7 +103,7 @@ def test_nobody(volume):
 def test_a_process(volume, path, how):
     before = os.stat(path)
     with Holder(path, how) as holder:
-        refuses_all(volume, f"process {holder.pid} (python3")
+        refuses_all(volume, f"process {holder.pid} (python3", "use force")
         (name, pid, more), = users(volume)
         assert name.startswith("python3") and pid == holder.pid
         assert more["uid"] == 0 and os.path.basename(more["exe"]).startswith("python3")
