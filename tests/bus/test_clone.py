@@ -65,6 +65,17 @@ def small_file_system(world, kind):
     return path + "/mnt"
 
 
+WAIT = {"wait": 100_000_000}  # a machine may be busy
+
+
+def make_clone(pool, source, name, options=None):
+    return pool.CloneVolume(source, name, {**WAIT, **(options or {})})
+
+
+def clone_xml(pool, source, xml):
+    return pool.CloneVolumeFromXML(source, xml, WAIT)
+
+
 @pytest.fixture
 def other(service, world):
     return service.make_pool("other", world.folder())
@@ -73,7 +84,7 @@ def other(service, world):
 def test_raw_to_raw(service, pool, folder):
     image(folder + "/a", "raw")
     source = service.wait_volume(pool, "a")
-    path, job = pool.CloneVolume(source.path, "b")
+    path, job = make_clone(pool, source.path, "b")
     assert job == "/"
     clone = service.volume(path)
     assert (clone.get("Format"), clone.get("Capacity")) == ("raw", SIZE)
@@ -92,7 +103,7 @@ def test_every_pair_of_formats(service, world, pool, folder, kind):
     source = service.wait_volume(pool, "a")
     other = service.make_pool("other", world.tmpfs("256m"))
     for target in KINDS:
-        path, _ = other.CloneVolume(source.path, "to-" + target, {"format": target})
+        path, _ = make_clone(other, source.path, "to-" + target, {"format": target})
         clone = service.volume(path)
         made = clone.get("Path")
         assert clone.get("Format") == target and clone.get("Capacity") >= SIZE
@@ -105,10 +116,10 @@ def test_every_pair_of_formats(service, world, pool, folder, kind):
 def test_what_is_taken_from_the_source(service, pool, other, folder):
     image(folder + "/a", "qcow2")
     source = service.wait_volume(pool, "a")
-    clone = service.volume(other.CloneVolume(source.path, "same", {"capacity": MIB})[0])
+    clone = service.volume(make_clone(other, source.path, "same", {"capacity": MIB})[0])
     assert (clone.get("Format"), clone.get("Capacity")) == ("qcow2", SIZE), "the larger of the two"
     same(folder + "/a", "qcow2", clone.get("Path"), "qcow2", True)
-    larger = service.volume(other.CloneVolume(source.path, "larger", {"capacity": 2 * SIZE, "format": "raw"})[0])
+    larger = service.volume(make_clone(other, source.path, "larger", {"capacity": 2 * SIZE, "format": "raw"})[0])
     assert (larger.get("Format"), larger.get("Capacity")) == ("raw", 2 * SIZE)
     same(folder + "/a", "qcow2", larger.get("Path"), "raw")
     check(clone.get("Path"), "qcow2")
@@ -117,7 +128,7 @@ def test_what_is_taken_from_the_source(service, pool, other, folder):
 def test_options_of_the_new_volume(service, pool, other, folder):
     image(folder + "/a", "raw")
     source = service.wait_volume(pool, "a")
-    path, _ = other.CloneVolume(source.path, "q", {
+    path, _ = make_clone(other, source.path, "q", {
         "format": "qcow2", "cluster-size": 4096, "lazy-refcounts": True, "mode": 0o640, "preallocation": "metadata"})
     clone = service.volume(path)
     made = clone.get("Path")
@@ -126,11 +137,11 @@ def test_options_of_the_new_volume(service, pool, other, folder):
     assert os.stat(made).st_mode & 0o777 == 0o640
     same(folder + "/a", "raw", made, "qcow2")
     for how in ("falloc", "full"):
-        path, _ = other.CloneVolume(source.path, how, {"preallocation": how})
+        path, _ = make_clone(other, source.path, how, {"preallocation": how})
         st = os.stat(service.volume(path).get("Path"))
         assert st.st_blocks * 512 >= SIZE and st.st_mode & 0o777 == 0o600
         same(folder + "/a", "raw", service.volume(path).get("Path"), "raw")
-    path, _ = other.CloneVolume(source.path, "old", {"format": "qcow2", "compat": "0.10"})
+    path, _ = make_clone(other, source.path, "old", {"format": "qcow2", "compat": "0.10"})
     assert "<compat>0.10</compat>" in service.volume(path).GetXML()
 
 
@@ -139,7 +150,7 @@ def test_compressed(service, pool, other, folder):
         f.write(b"the same again and again" * (SIZE // 24))
     os.rename(folder + "/../a", folder + "/a")
     source = service.wait_volume(pool, "a")
-    path, _ = other.CloneVolume(source.path, "z", {"format": "qcow2", "compress": True})
+    path, _ = make_clone(other, source.path, "z", {"format": "qcow2", "compress": True})
     made = service.volume(path).get("Path")
     assert os.stat(made).st_blocks * 512 < SIZE // 4
     same(folder + "/a", "raw", made, "qcow2")
@@ -163,11 +174,11 @@ def test_what_does_not_fit(service, pool, folder, options, error):
     image(folder + "/a", "raw")
     source = service.wait_volume(pool, "a")
     if error is None:
-        pool.CloneVolume(source.path, "b", options)
+        make_clone(pool, source.path, "b", options)
         same(folder + "/a", "raw", folder + "/b", "raw", True)
         return
     with refused(error):
-        pool.CloneVolume(source.path, "b", options)
+        make_clone(pool, source.path, "b", options)
     assert os.listdir(folder) == ["a"]
 
 
@@ -176,50 +187,50 @@ def test_names_and_sources(service, pool, folder):
     os.mkdir(folder + "/d")
     source = service.wait_volume(pool, "a")
     with refused("Exists"):
-        pool.CloneVolume(source.path, "a")
+        make_clone(pool, source.path, "a")
     with refused("InvalidName"):
-        pool.CloneVolume(source.path, "x/y")
+        make_clone(pool, source.path, "x/y")
     with refused("NotFound"):
-        pool.CloneVolume(pool.path, "b")
+        make_clone(pool, pool.path, "b")
     with refused("NotFound"):
-        pool.CloneVolume(source.path + "_none", "b")
+        make_clone(pool, source.path + "_none", "b")
     with refused("Unsupported"):
-        pool.CloneVolume(service.wait_volume(pool, "d").path, "b")
+        make_clone(pool, service.wait_volume(pool, "d").path, "b")
     assert sorted(os.listdir(folder)) == ["a", "d"]
 
 
 def test_from_xml(service, pool, other, folder):
     image(folder + "/a", "qcow2")
     source = service.wait_volume(pool, "a")
-    path, job = other.CloneVolumeFromXML(source.path, "<volume><name>short</name></volume>")
+    path, job = clone_xml(other, source.path, "<volume><name>short</name></volume>")
     assert job == "/"
     clone = service.volume(path)
     assert (clone.get("Format"), clone.get("Capacity")) == ("qcow2", SIZE)
     assert clone.get("Allocation") < SIZE // 2
-    path, _ = other.CloneVolumeFromXML(source.path, source.GetXML().replace("<name>a<", "<name>copy<"))
+    path, _ = clone_xml(other, source.path, source.GetXML().replace("<name>a<", "<name>copy<"))
     same(folder + "/a", "qcow2", service.volume(path).get("Path"), "qcow2")
     xml = "<volume><name>raw</name><capacity unit='MiB'>9</capacity><target><format type='raw'/></target></volume>"
-    clone = service.volume(other.CloneVolumeFromXML(source.path, xml)[0])
+    clone = service.volume(clone_xml(other, source.path, xml)[0])
     assert clone.get("Capacity") == 9 * MIB and clone.get("Allocation") < SIZE // 2
     full = xml.replace("<name>raw<", "<name>full<").replace("<target>", "<allocation unit='MiB'>9</allocation><target>")
-    clone = service.volume(other.CloneVolumeFromXML(source.path, full)[0])
+    clone = service.volume(clone_xml(other, source.path, full)[0])
     assert clone.get("Allocation") >= 9 * MIB
-    overlay = service.volume(pool.CloneVolume(source.path, "over", {"linked": True})[0])
-    path, _ = other.CloneVolumeFromXML(overlay.path, overlay.GetXML().replace("<name>over<", "<name>whole<"))
+    overlay = service.volume(make_clone(pool, source.path, "over", {"linked": True})[0])
+    path, _ = clone_xml(other, overlay.path, overlay.GetXML().replace("<name>over<", "<name>whole<"))
     whole = service.volume(path)
     assert whole.get("BackingPath") == ""
     same(folder + "/a", "qcow2", whole.get("Path"), "qcow2")
     with refused("InvalidArgument"):
-        other.CloneVolumeFromXML(source.path, overlay.GetXML().replace("<name>over<", "<name>no<"))
+        clone_xml(other, source.path, overlay.GetXML().replace("<name>over<", "<name>no<"))
     with refused("InvalidXML"):
-        other.CloneVolumeFromXML(source.path, "<volume><name>no</name>")
+        clone_xml(other, source.path, "<volume><name>no</name>")
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
 def test_linked(service, pool, other, folder, kind):
     image(folder + "/a", kind)
     source = service.wait_volume(pool, "a")
-    path, _ = other.CloneVolume(source.path, "over", {"linked": True, "capacity": 2 * SIZE})
+    path, _ = make_clone(other, source.path, "over", {"linked": True, "capacity": 2 * SIZE})
     clone = service.volume(path)
     assert (clone.get("Format"), clone.get("BackingPath"), clone.get("BackingFormat")) == ("qcow2", folder + "/a", kind)
     assert clone.get("Capacity") == 2 * SIZE and clone.get("Backing") == source.path
@@ -234,17 +245,17 @@ def test_chain_over_pools(service, pool, other, folder):
     """What the source is built on comes with it, wherever that is."""
     image(folder + "/base", "raw")
     base = service.wait_volume(pool, "base")
-    middle = service.volume(other.CloneVolume(base.path, "middle", {"linked": True})[0])
-    top = service.volume(pool.CloneVolume(middle.path, "top", {"linked": True})[0])
+    middle = service.volume(make_clone(other, base.path, "middle", {"linked": True})[0])
+    top = service.volume(make_clone(pool, middle.path, "top", {"linked": True})[0])
     for path, at, byte in ((middle.get("Path"), 1, 5), (top.get("Path"), 2, 6)):
         subprocess.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {byte} {at}M 256k", path], check=True,
                        stdout=subprocess.DEVNULL)
-    clone = service.volume(other.CloneVolume(top.path, "whole", {"format": "raw"})[0])
+    clone = service.volume(make_clone(other, top.path, "whole", {"format": "raw"})[0])
     same(top.get("Path"), "qcow2", clone.get("Path"), "raw")
     assert clone.get("BackingPath") == ""
     other.Stop()
     with refused("Unsupported", "NotActive") as e:
-        pool.CloneVolume(top.path, "no")
+        make_clone(pool, top.path, "no")
     assert "middle" in e.text
     assert sorted(os.listdir(folder)) == ["base", "top"]
 
@@ -253,9 +264,9 @@ def test_chain_over_pools(service, pool, other, folder):
 def test_chain_of_other_formats(service, pool, other, folder, kind, base):
     image(folder + "/a", base)
     source = service.wait_volume(pool, "a")
-    over = service.volume(pool.CloneVolume(source.path, "over", {"linked": True, "format": kind})[0])
+    over = service.volume(make_clone(pool, source.path, "over", {"linked": True, "format": kind})[0])
     assert over.get("Backing") == source.path and over.get("Format") == kind
-    whole = service.volume(other.CloneVolume(over.path, "whole", {"format": "raw"})[0])
+    whole = service.volume(make_clone(other, over.path, "whole", {"format": "raw"})[0])
     same(folder + "/a", base, whole.get("Path"), "raw")
 
 
@@ -289,7 +300,7 @@ def test_what_a_header_names_is_not_read(service, pool, folder, world):
     for name in names:
         source = service.wait_volume(pool, name)
         with refused("Unsupported") as e:
-            pool.CloneVolume(source.path, "no", {"format": "raw"})
+            make_clone(pool, source.path, "no", {"format": "raw"})
         assert len(e.text) > 40, e.text
         assert sorted(os.listdir(folder)) == before
 
@@ -303,19 +314,19 @@ def test_reflink(service, world, kind):
     pool = service.make_pool("links", mount)
     for name, form in contents.items():
         source = service.wait_volume(pool, name)
-        path, _ = pool.CloneVolume(source.path, name + "-link", {"reflink": "always"})
+        path, _ = make_clone(pool, source.path, name + "-link", {"reflink": "always"})
         shared = subprocess.run(["filefrag", "-v", service.volume(path).get("Path")], capture_output=True, text=True,
                                 check=True).stdout
         assert "shared" in shared, shared
         same(f"{mount}/{name}", form, f"{mount}/{name}-link", form)
-        path, _ = pool.CloneVolume(source.path, name + "-own", {"reflink": "never"})
+        path, _ = make_clone(pool, source.path, name + "-own", {"reflink": "never"})
         own = subprocess.run(["filefrag", "-v", service.volume(path).get("Path")], capture_output=True, text=True,
                              check=True).stdout
         assert "shared" not in own
         same(f"{mount}/{name}", form, f"{mount}/{name}-own", form)
         with refused("Unsupported"):
-            pool.CloneVolume(source.path, "no", {"reflink": "always", "format": "vdi"})
-    larger = service.volume(pool.CloneVolume(pool.GetVolume("raw"), "larger", {"capacity": 20 * MIB})[0])
+            make_clone(pool, source.path, "no", {"reflink": "always", "format": "vdi"})
+    larger = service.volume(make_clone(pool, pool.GetVolume("raw"), "larger", {"capacity": 20 * MIB})[0])
     assert larger.get("Capacity") == 20 * MIB
     same(f"{mount}/raw", "raw", f"{mount}/larger", "raw")
 
@@ -326,10 +337,10 @@ def test_no_reflink(service, pool, folder):
     source = service.wait_volume(pool, "a")
     kind = subprocess.run(["stat", "-fc", "%T", folder], capture_output=True, text=True, check=True).stdout.strip()
     if kind in ("btrfs", "xfs"):
-        pool.CloneVolume(source.path, "b", {"reflink": "always"})
+        make_clone(pool, source.path, "b", {"reflink": "always"})
     else:
         with refused("Unsupported") as e:
-            pool.CloneVolume(source.path, "b", {"reflink": "always"})
+            make_clone(pool, source.path, "b", {"reflink": "always"})
         assert "reflink" in e.text and os.listdir(folder) == ["a"]
 
 
@@ -339,7 +350,7 @@ def test_no_space(service, world, pool, folder, options):
     source = service.wait_volume(pool, "a")
     small = service.make_pool("small", world.tmpfs("8m"))
     with refused("NoSpace"):
-        small.CloneVolume(source.path, "b", options)
+        make_clone(small, source.path, "b", options)
     wait_until(lambda: os.listdir(small.get("TargetPath")) == [], what="nothing left")
     assert service.volumes(small) == {}
 
@@ -357,7 +368,7 @@ def slow(service, pool, folder):
 
 def test_progress_and_cancel(service, other, slow):
     log = service.log()
-    path, job = other.CloneVolume(slow.path, "b", SLOW)
+    path, job = make_clone(other, slow.path, "b", SLOW)
     log.wait_changed(job, "BytesDone", timeout=20)
     got = service.job(job).all()
     assert got["Operation"] == "clone-volume" and got["BytesTotal"] == SLOW_SIZE and 0 <= got["Progress"] <= 1
@@ -371,7 +382,7 @@ def test_progress_and_cancel(service, other, slow):
 
 
 def test_cancel_of_a_plain_copy(service, other, slow):
-    _, job = other.CloneVolume(slow.path, "b", {"capacity": 1 << 40, "preallocation": "off", "wait": 0})
+    _, job = make_clone(other, slow.path, "b", {"capacity": 1 << 40, "preallocation": "off", "wait": 0})
     try:
         service.job(job).Cancel()
     except GLib.Error as error:
@@ -382,14 +393,14 @@ def test_cancel_of_a_plain_copy(service, other, slow):
 
 def test_locks(service, pool, other, folder, slow):
     """The source stays as it is as long as it is read, and everything else goes on."""
-    _, job = other.CloneVolume(slow.path, "b", SLOW)
+    _, job = make_clone(other, slow.path, "b", SLOW)
     for call in (slow.Delete, lambda: slow.Resize(2 * SLOW_SIZE), pool.Stop, other.Stop):
         with refused("Busy") as e:
             call()
         assert job.rsplit("/", 1)[1] in e.text
     with refused("Busy", "Exists"):
         other.CreateVolume("b", MIB)
-    _, second = other.CloneVolume(slow.path, "c", SLOW)
+    _, second = make_clone(other, slow.path, "c", SLOW)
     wait_until(lambda: service.job(second).get("State") == "running", what="both at once")
     service.make_volume(pool, "small").Delete()
     service.make_volume(other, "small").Delete()
@@ -415,17 +426,17 @@ def test_source_in_use(service, pool, folder):
         try:
             if busy:
                 with refused("InUse"):
-                    pool.CloneVolume(source.path, "b")
+                    make_clone(pool, source.path, "b")
                 assert os.listdir(folder) == ["a"]
             else:
-                pool.CloneVolume(source.path, "b")
+                make_clone(pool, source.path, "b")
         finally:
             guest.communicate(b"quit\n", timeout=20)
     same(folder + "/a", "qcow2", folder + "/b", "qcow2")
 
 
 def test_no_guest_begins_meanwhile(service, other, slow):
-    _, job = other.CloneVolume(slow.path, "b", SLOW)
+    _, job = make_clone(other, slow.path, "b", SLOW)
     wait_until(lambda: service.job(job).get("BytesDone") > 0, what="the copy to begin")
     done = subprocess.run(["qemu-io", "-f", "raw", "-c", "write 0 512", slow.get("Path")], capture_output=True, text=True,
                           check=False)
@@ -443,10 +454,10 @@ def test_rights(world):
     there, here = root.make_volume(secret, "v"), root.make_volume(mine, "v")
     user = world.client(daemon, ONE_POOL)
     with refused("AccessDenied", "InteractiveAuthorizationRequired"):
-        user.pool(mine.path).CloneVolume(there.path, "stolen")
+        make_clone(user.pool(mine.path), there.path, "stolen")
     with refused("AccessDenied", "InteractiveAuthorizationRequired"):
-        user.pool(secret.path).CloneVolume(here.path, "given")
-    user.pool(mine.path).CloneVolume(here.path, "copy")
+        make_clone(user.pool(secret.path), here.path, "given")
+    make_clone(user.pool(mine.path), here.path, "copy")
     assert sorted(os.listdir(mine.get("TargetPath"))) == ["copy", "v"] and os.listdir(secret.get("TargetPath")) == ["v"]
 
 
