@@ -27,9 +27,13 @@ typedef enum Preallocation {
 const char *preallocation_to_string(Preallocation p);
 Preallocation preallocation_from_string(const char *s); /* _PREALLOCATION_MAX: no such */
 
+/* A scan cache and a watch: made by a backend, owned by the pool's worker, one a pool. */
+typedef struct BackendScan BackendScan;
+
 typedef struct BackendContext BackendContext;
 struct BackendContext {
         const PoolDef *pool;
+        const BackendScan *scan; /* what the last look found, for the functions of volumes; NULL: none */
         sd_bus_error *error;
         const char
                 *secret; /* the file of the passphrase for what is made encrypted, or changed; NULL: none */
@@ -118,9 +122,6 @@ struct FoundSink {
         int (*found)(FoundSink *sink, const FoundSource *source);
         void *userdata;
 };
-
-/* A scan cache and a watch: made by a backend, owned by the pool's worker, one a pool. */
-typedef struct BackendScan BackendScan;
 
 typedef struct Backend {
         PoolType type;

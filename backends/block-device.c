@@ -21,6 +21,14 @@ void block_device_done(BlockDevice *dev)
         *dev = (BlockDevice){0};
 }
 
+/* Kernels before 5.15 give none. */
+static uint64_t read_sequence(int fd)
+{
+        uint64_t sequence = 0;
+
+        return ioctl(fd, BLKGETDISKSEQ, &sequence) < 0 ? 0 : sequence;
+}
+
 static void read_limits(int fd, BlockDevice *dev)
 {
         int sector = 0, read_only = 0;
@@ -31,13 +39,31 @@ static void read_limits(int fd, BlockDevice *dev)
         if (ioctl(fd, BLKIOOPT, &optimal) >= 0)
                 dev->optimal_size = optimal;
         dev->read_only = ioctl(fd, BLKROGET, &read_only) >= 0 && read_only;
+        dev->sequence = read_sequence(fd);
+}
+
+/* A disk that is plugged in anew may get the node of one that was looked at. */
+static int open_same(BackendContext *ctx, const BlockDevice *dev, int flags)
+{
+        _cleanup_close_ int fd = open(dev->node, flags | O_CLOEXEC | O_NONBLOCK);
+        struct stat st;
+
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (S_ISBLK(st.st_mode) && st.st_rdev == dev->devnum && read_sequence(fd) == dev->sequence)
+                return TAKE_FD(fd);
+        return error_setf(ctx->error, STORAGE_ERROR_FAILED,
+                          "%s is another disk than it was a moment ago; nothing was written to it",
+                          dev->path);
 }
 
 int block_device_find(BackendContext *ctx, const char *path, BlockDevice *ret)
 {
         _cleanup_(block_device_done) BlockDevice dev = {0};
         _cleanup_close_ int fd = -EBADF;
-        struct stat st;
+        struct stat st, node;
 
         fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
         if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENOTDIR))
@@ -57,6 +83,9 @@ int block_device_find(BackendContext *ctx, const char *path, BlockDevice *ret)
         dev.node = realpath(path, NULL);
         if (!dev.path || !dev.node)
                 return error_set_errno(ctx->error, errno, "Cannot follow the path %s", path);
+        if (stat(dev.node, &node) < 0 || node.st_rdev != dev.devnum)
+                return error_setf(ctx->error, STORAGE_ERROR_FAILED,
+                                  "%s has come to lead to another device; try again", path);
         *ret = dev;
         dev = (BlockDevice){0};
         return 0;
@@ -99,52 +128,62 @@ static int take_contents(blkid_probe probe, BlockContents *c)
         return r;
 }
 
-static int probe_open(BackendContext *ctx, const BlockDevice *dev, int flags, blkid_probe *ret_probe,
-                      int *ret_fd)
+static int new_probe(int fd, bool damaged, blkid_probe *ret)
 {
-        _cleanup_close_ int fd = open(dev->node, flags | O_CLOEXEC | O_NONBLOCK);
-        blkid_probe probe = NULL;
+        blkid_probe probe = blkid_new_probe();
 
-        if (fd < 0)
-                return error_set_errno(ctx->error, errno, "Cannot open the device %s", dev->path);
-        probe = blkid_new_probe();
         if (!probe)
-                return error_set_errno(ctx->error, ENOMEM, "Cannot look at what is on %s", dev->path);
+                return -ENOMEM;
         errno = 0;
         if (blkid_probe_set_device(probe, fd, 0, 0) < 0) {
                 blkid_free_probe(probe);
-                return error_set_errno(ctx->error, errno ?: EIO, "Cannot look at what is on %s", dev->path);
+                return errno ? -errno : -EIO;
         }
         (void) blkid_probe_enable_superblocks(probe, true);
         (void) blkid_probe_enable_partitions(probe, true);
-        *ret_probe = probe;
-        *ret_fd = TAKE_FD(fd);
+        (void) blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_USAGE | BLKID_SUBLKS_TYPE |
+                                                                BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID |
+                                                                (damaged ? BLKID_SUBLKS_BADCSUM : 0));
+        if (damaged)
+                (void) blkid_probe_set_partitions_flags(probe, BLKID_PARTS_FORCE_GPT);
+        *ret = probe;
         return 0;
+}
+
+/* 0: something was found, 1: nothing. */
+static int run_probe(int fd, bool damaged, BlockContents *c)
+{
+        blkid_probe probe = NULL;
+        int r;
+
+        r = new_probe(fd, damaged, &probe);
+        if (r < 0)
+                return r;
+        errno = 0;
+        r = blkid_do_safeprobe(probe);
+        if (r == -2) {
+                c->ambivalent = true;
+                c->type = strdup("several signatures");
+                r = c->type ? 0 : -ENOMEM;
+        } else if (r == 0)
+                r = take_contents(probe, c);
+        else if (r < 0)
+                r = errno ? -errno : -EIO;
+        blkid_free_probe(probe);
+        return r;
 }
 
 int block_device_probe(BackendContext *ctx, const BlockDevice *dev, BlockContents *ret)
 {
         _cleanup_(block_contents_done) BlockContents c = {0};
-        _cleanup_close_ int fd = -EBADF;
-        blkid_probe probe = NULL;
+        _cleanup_close_ int fd = open(dev->node, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
         int r;
 
-        r = probe_open(ctx, dev, O_RDONLY, &probe, &fd);
-        if (r < 0)
-                return r;
-        (void) blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_USAGE | BLKID_SUBLKS_TYPE |
-                                                                BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID);
-        errno = 0;
-        r = blkid_do_safeprobe(probe);
-        if (r == -2) {
-                c.ambivalent = true;
-                c.type = strdup("several signatures");
-                r = c.type ? 0 : -ENOMEM;
-        } else if (r == 0)
-                r = take_contents(probe, &c);
-        else if (r < 0)
-                r = errno ? -errno : -EIO;
-        blkid_free_probe(probe);
+        if (fd < 0)
+                return error_set_errno(ctx->error, errno, "Cannot open the device %s", dev->path);
+        r = run_probe(fd, false, &c);
+        if (r == 1)
+                r = run_probe(fd, true, &c);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot look at what is on %s", dev->path);
         *ret = c;
@@ -187,19 +226,12 @@ int block_contents_describe(const BlockContents *c, char **ret)
         return r < 0 ? -ENOMEM : 0;
 }
 
-int block_device_require_writable(BackendContext *ctx, const BlockDevice *dev, bool overwrite)
+static int require_blank(BackendContext *ctx, const BlockDevice *dev)
 {
         _cleanup_(block_contents_done) BlockContents c = {0};
         _cleanup_free_ char *words = NULL;
         int r;
 
-        if (dev->read_only)
-                return error_setf(ctx->error, STORAGE_ERROR_FAILED,
-                                  "Cannot build pool '%s': the device %s is read-only", ctx->pool->name,
-                                  dev->path);
-        r = block_device_require_unused(ctx, dev, "cannot be overwritten");
-        if (r < 0 || overwrite)
-                return r;
         r = block_device_probe(ctx, dev, &c);
         if (r < 0)
                 return r;
@@ -212,6 +244,18 @@ int block_device_require_writable(BackendContext *ctx, const BlockDevice *dev, b
                           "Cannot build pool '%s': on %s there is %s already; build it with 'overwrite' to "
                           "destroy that, or start the pool without building it to use what is there",
                           ctx->pool->name, dev->path, words);
+}
+
+int block_device_require_writable(BackendContext *ctx, const BlockDevice *dev, bool overwrite)
+{
+        int r;
+
+        if (dev->read_only)
+                return error_setf(ctx->error, STORAGE_ERROR_FAILED,
+                                  "Cannot build pool '%s': the device %s is read-only", ctx->pool->name,
+                                  dev->path);
+        r = block_device_require_unused(ctx, dev, "cannot be overwritten");
+        return r < 0 || overwrite ? r : require_blank(ctx, dev);
 }
 
 static int wipe_signatures(int fd)
@@ -255,19 +299,28 @@ static int zero(int fd, uint64_t offset, uint64_t size)
         return 0;
 }
 
-int block_device_wipe(BackendContext *ctx, const BlockDevice *dev)
+static int explain_claim(BackendContext *ctx, const BlockDevice *dev, int r)
 {
-        _cleanup_close_ int fd = open(dev->node, O_RDWR | O_EXCL | O_CLOEXEC);
-        uint64_t edge = dev->size < EDGE_SIZE ? dev->size : EDGE_SIZE;
-        int r;
-
-        if (fd < 0 && errno == EBUSY)
+        if (r == -EBUSY)
                 return block_device_require_unused(ctx, dev, "cannot be wiped")
                                ?: error_setf(ctx->error, STORAGE_ERROR_IN_USE,
                                              "%s cannot be wiped: it is in use", dev->path);
+        if (ctx->error && sd_bus_error_is_set(ctx->error))
+                return r;
+        return error_set_errno(ctx->error, r, "Cannot open the device %s for writing", dev->path);
+}
+
+int block_device_wipe(BackendContext *ctx, const BlockDevice *dev, bool overwrite)
+{
+        _cleanup_close_ int fd = open_same(ctx, dev, O_RDWR | O_EXCL);
+        uint64_t edge = dev->size < EDGE_SIZE ? dev->size : EDGE_SIZE;
+        int r;
+
         if (fd < 0)
-                return error_set_errno(ctx->error, errno, "Cannot open the device %s for writing",
-                                       dev->path);
+                return explain_claim(ctx, dev, fd);
+        r = overwrite ? 0 : require_blank(ctx, dev);
+        if (r < 0)
+                return r;
         r = wipe_signatures(fd);
         if (r >= 0)
                 r = zero(fd, 0, edge);

@@ -14,6 +14,7 @@ typedef struct BlockDevice {
         char *path; /* as it was given: may be a link in /dev/disk */
         char *node; /* what it leads to: /dev/vdb */
         dev_t devnum;
+        uint64_t sequence; /* the kernel's number of the disk, which no later one gets; 0: it gives none */
         uint64_t size;
         uint32_t sector_size;  /* logical */
         uint32_t optimal_size; /* optimal I/O size; 0: the device does not tell */
@@ -35,7 +36,8 @@ typedef struct BlockContents {
 } BlockContents;
 
 void block_contents_done(BlockContents *c);
-/* Reads the device itself by libblkid's low-level probe, never a cache. */
+/* Reads the device itself by libblkid's low-level probe, never a cache. Where that finds nothing it looks
+ * once more for what is damaged: superblocks with wrong checksums, a gpt without its first sector. */
 int block_device_probe(BackendContext *ctx, const BlockDevice *dev, BlockContents *ret);
 /* For people: "an ext4 file system labelled 'data'", "a gpt partition table", "an LVM physical volume"; NULL
  * if c is empty. *ret is the caller's. 0 or -ENOMEM. */
@@ -51,9 +53,12 @@ bool block_device_has_holders(dev_t devnum, const char *node);
  * nobody. *ret is the caller's.
  */
 int block_device_describe_use(BackendContext *ctx, const BlockDevice *dev, char **ret);
+/* The same of the device as a whole, without its partitions. */
+int block_device_describe_whole_use(BackendContext *ctx, const BlockDevice *dev, char **ret);
 /*
- * InUse, naming who, if somebody has it, or has opened it exclusively (which is found out by opening it so
- * for a moment: for what is about to change it only). verb: "cannot be partitioned".
+ * InUse, naming who, if somebody has it, has it (or a partition of it) open for writing, or has opened it
+ * exclusively (which is found out by opening it so for a moment: for what is about to change it only). Who
+ * has it open for a moment, as udev and its tools, is waited for. verb: "cannot be partitioned".
  */
 int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, const char *verb);
 /*
@@ -63,9 +68,11 @@ int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, con
 int block_device_require_writable(BackendContext *ctx, const BlockDevice *dev, bool overwrite);
 /*
  * Writes: wipes every signature that blkid knows, and zeroes the first and last MiB. The caller has asked
- * block_device_require_writable().
+ * block_device_require_writable(); what has changed since is found out here, when nobody else can take the
+ * device any more: Exists if there is something on it by now and overwrite does not allow that, Failed if it
+ * is another disk.
  */
-int block_device_wipe(BackendContext *ctx, const BlockDevice *dev);
+int block_device_wipe(BackendContext *ctx, const BlockDevice *dev, bool overwrite);
 
 /* Waits (bounded: some seconds) until udev has handled what happened to dev, so that its links are there.
  * Never fails: a slow udev is no error. */

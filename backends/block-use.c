@@ -11,6 +11,10 @@
 #include "backends/block-device.h"
 #include "backends/in-use.h"
 
+/* udev and what it runs, partitioning tools and lvm have a device open for a moment. */
+#define PATIENCE_USEC (2 * USEC_PER_SEC)
+#define PATIENCE_STEP_USEC (50 * USEC_PER_MSEC)
+
 /* Where what is found is put, and which partition it is found of (NULL: the device itself). */
 typedef struct Use {
         struct libmnt_table *mounts;
@@ -93,6 +97,34 @@ static int on_holder(const char *folder, const char *name, void *userdata)
         return add_holder(userdata, name);
 }
 
+/* The kernel lets a loop device have what others have, and does not count it as a holder. */
+static int add_loops(const Use *use, dev_t devnum)
+{
+        struct dirent *entry;
+        DIR *dir = opendir("/sys/block");
+        int r = 0;
+
+        while (dir && r >= 0 && (entry = readdir(dir))) {
+                char path[PATH_MAX], file[PATH_MAX] = "";
+                _cleanup_fclose_ FILE *f = NULL;
+                struct stat st;
+
+                if (!startswith(entry->d_name, "loop"))
+                        continue;
+                (void) snprintf(path, sizeof path, "/sys/block/%s/loop/backing_file", entry->d_name);
+                f = fopen(path, "re");
+                if (!f || !fgets(file, sizeof file, f))
+                        continue;
+                file[strcspn(file, "\n")] = 0;
+                (void) snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+                if (stat(file, &st) >= 0 && S_ISBLK(st.st_mode) && st.st_rdev == devnum)
+                        r = add(use, USER_LOOP, path);
+        }
+        if (dir)
+                (void) closedir(dir);
+        return r;
+}
+
 static int look_at(Use *use, dev_t devnum, const char *node)
 {
         _cleanup_free_ char *holders = NULL;
@@ -103,53 +135,86 @@ static int look_at(Use *use, dev_t devnum, const char *node)
         r = add_mounts(use, devnum, node);
         if (r >= 0)
                 r = add_swap(use, node);
+        if (r >= 0)
+                r = add_loops(use, devnum);
         return r < 0 ? r : each_name(holders, on_holder, use);
+}
+
+/* Whether the name in the device's folder of sysfs is a partition of it. */
+static bool read_partition(const char *folder, const char *name, dev_t *ret)
+{
+        char partition[PATH_MAX], path[PATH_MAX];
+        _cleanup_fclose_ FILE *f = NULL;
+        unsigned major_number, minor_number;
+
+        (void) snprintf(partition, sizeof partition, "%s/%s/partition", folder, name);
+        (void) snprintf(path, sizeof path, "%s/%s/dev", folder, name);
+        if (access(partition, F_OK) < 0)
+                return false;
+        f = fopen(path, "re");
+        if (!f || fscanf(f, "%u:%u", &major_number, &minor_number) != 2)
+                return false;
+        *ret = makedev(major_number, minor_number);
+        return true;
 }
 
 /* A partition of the device: what is true of it is told with its name. */
 static int on_child(const char *folder, const char *name, void *userdata)
 {
-        _cleanup_free_ char *partition = NULL, *path = NULL, *node = NULL;
-        _cleanup_fclose_ FILE *f = NULL;
         Use *use = userdata, child = {.mounts = use->mounts, .users = use->users, .part = name};
-        unsigned major_number, minor_number;
+        _cleanup_free_ char *node = NULL;
+        dev_t devnum;
 
-        if (asprintf(&partition, "%s/%s/partition", folder, name) < 0 ||
-            asprintf(&path, "%s/%s/dev", folder, name) < 0 || asprintf(&node, "/dev/%s", name) < 0)
+        if (!read_partition(folder, name, &devnum))
+                return 0;
+        if (asprintf(&node, "/dev/%s", name) < 0) {
+                node = NULL;
                 return -ENOMEM;
-        if (access(partition, F_OK) < 0)
-                return 0;
-        f = fopen(path, "re");
-        if (!f || fscanf(f, "%u:%u", &major_number, &minor_number) != 2)
-                return 0;
-        return look_at(&child, makedev(major_number, minor_number), node);
+        }
+        return look_at(&child, devnum, node);
 }
 
-int user_list_add_kernel(UserList *l, dev_t devnum, const char *node, const char *part)
+static int add_kernel(UserList *l, dev_t devnum, const char *node, const char *part, bool partitions)
 {
         struct libmnt_table *mounts = mnt_new_table_from_file("/proc/self/mountinfo");
         Use use = {.mounts = mounts, .users = l, .part = part};
-        _cleanup_free_ char *folder = NULL;
+        char folder[64];
         int r = -ENOMEM;
 
-        if (mounts && asprintf(&folder, "/sys/dev/block/%u:%u", major(devnum), minor(devnum)) >= 0)
+        (void) snprintf(folder, sizeof folder, "/sys/dev/block/%u:%u", major(devnum), minor(devnum));
+        if (mounts)
                 r = look_at(&use, devnum, node);
-        if (r >= 0)
+        if (r >= 0 && partitions)
                 r = each_name(folder, on_child, &use);
         mnt_unref_table(mounts);
         return r;
 }
 
-int block_device_describe_use(BackendContext *ctx, const BlockDevice *dev, char **ret)
+int user_list_add_kernel(UserList *l, dev_t devnum, const char *node, const char *part)
+{
+        return add_kernel(l, devnum, node, part, true);
+}
+
+static int describe(BackendContext *ctx, const BlockDevice *dev, bool partitions, char **ret)
 {
         UserList users = {0};
         int r;
 
-        r = user_list_add_kernel(&users, dev->devnum, dev->node, NULL);
+        r = add_kernel(&users, dev->devnum, dev->node, NULL, partitions);
         if (r >= 0)
                 r = user_list_describe(&users, ret);
         user_list_done(&users);
         return r < 0 ? error_set_errno(ctx->error, r, "Cannot find out who uses %s", dev->path) : 0;
+}
+
+int block_device_describe_use(BackendContext *ctx, const BlockDevice *dev, char **ret)
+{
+        return describe(ctx, dev, true, ret);
+}
+
+int block_device_describe_whole_use(BackendContext *ctx, const BlockDevice *dev, char **ret)
+{
+        return describe(ctx, dev, false, ret);
 }
 
 bool block_device_has_holders(dev_t devnum, const char *node)
@@ -163,6 +228,65 @@ bool block_device_has_holders(dev_t devnum, const char *node)
         return any;
 }
 
+typedef struct Things {
+        UsedThing items[USED_THINGS_MAX];
+        size_t n;
+} Things;
+
+static int add_partition(const char *folder, const char *name, void *userdata)
+{
+        Things *things = userdata;
+        UsedThing *t = &things->items[things->n];
+        dev_t devnum;
+
+        if (things->n == ELEMENTSOF(things->items) || !read_partition(folder, name, &devnum))
+                return 0;
+        *t = (UsedThing){.device = true, .major = major(devnum), .minor = minor(devnum)};
+        (void) snprintf(t->part, sizeof t->part, "%.15s", name);
+        things->n++;
+        return 0;
+}
+
+static int list_writers(const Things *things, char **ret)
+{
+        UserList all = {0}, writers = {0};
+        int r;
+
+        r = user_list_add_processes(&all, things->items, things->n);
+        for (size_t i = 0; r >= 0 && i < all.n; i++) {
+                if (all.items[i].write)
+                        r = user_list_add(&writers, &all.items[i]);
+        }
+        if (r >= 0)
+                r = user_list_describe(&writers, ret);
+        user_list_done(&all);
+        user_list_done(&writers);
+        return r;
+}
+
+/* Who has it or a partition of it open for writing, and has it still after some time. */
+static int describe_writers(const BlockDevice *dev, char **ret)
+{
+        uint64_t end = now_monotonic() + PATIENCE_USEC;
+        Things things = {
+                .items = {{.device = true, .major = major(dev->devnum), .minor = minor(dev->devnum)}},
+                .n = 1};
+        char folder[64];
+        int r;
+
+        (void) snprintf(folder, sizeof folder, "/sys/dev/block/%u:%u", major(dev->devnum),
+                        minor(dev->devnum));
+        (void) each_name(folder, add_partition, &things);
+        for (;;) {
+                r = list_writers(&things, ret);
+                if (r < 0 || !*ret || now_monotonic() >= end)
+                        return r;
+                free(*ret);
+                *ret = NULL;
+                (void) usleep(PATIENCE_STEP_USEC);
+        }
+}
+
 int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, const char *verb)
 {
         _cleanup_free_ char *words = NULL;
@@ -172,6 +296,11 @@ int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, con
         r = block_device_describe_use(ctx, dev, &words);
         if (r < 0)
                 return r;
+        if (!words) {
+                r = describe_writers(dev, &words);
+                if (r < 0)
+                        return error_set_errno(ctx->error, r, "Cannot find out who uses %s", dev->path);
+        }
         if (words)
                 return error_setf(ctx->error, STORAGE_ERROR_IN_USE, "%s %s: it is in use: %s", dev->path,
                                   verb, words);

@@ -167,8 +167,21 @@ bool disk_pool_is_known(const DiskPool *pool)
 
 int disk_pool_begin(BackendContext *ctx, DiskPool *pool)
 {
-        int fd = open(pool->device.node, O_RDWR | O_CLOEXEC);
+        _cleanup_free_ char *words = NULL;
+        int fd, r;
 
+        /* File systems and the like leave room for a table in the first sector, and one may be left there.
+         */
+        r = block_device_describe_whole_use(ctx, &pool->device, &words);
+        if (r < 0)
+                return r;
+        if (words)
+                return error_setf(
+                        ctx->error, STORAGE_ERROR_IN_USE,
+                        "The partition table of %s cannot be changed: the disk as a whole is in use: "
+                        "%s",
+                        pool->device.path, words);
+        fd = open(pool->device.node, O_RDWR | O_CLOEXEC);
         if (fd < 0)
                 return error_set_errno(ctx->error, errno, "Cannot open %s for writing", pool->device.path);
         safe_close(pool->file.fd);
@@ -357,6 +370,29 @@ void disk_pool_restore(const DiskPool *pool)
         BackendContext silent = {0};
 
         (void) disk_kernel_sync(&silent, &pool->device, pool->file.fd, &pool->table);
+}
+
+static bool is_in_table(const DiskPool *pool, const KernelPartition *k)
+{
+        const DiskPartition *p = disk_table_find(&pool->table, k->number);
+
+        return p && disk_kernel_agrees(k, p);
+}
+
+int disk_pool_release_room(BackendContext *ctx, const DiskPool *pool, uint64_t start, uint64_t end,
+                           const char *verb)
+{
+        for (size_t i = 0; i < pool->n_known; i++) {
+                const KernelPartition *k = &pool->known[i];
+                int r;
+
+                if (k->start >= end || k->start + k->size <= start || is_in_table(pool, k))
+                        continue;
+                r = disk_pool_release(ctx, pool, k->number, k->number, verb);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 int disk_pool_release(BackendContext *ctx, const DiskPool *pool, unsigned first, unsigned last,

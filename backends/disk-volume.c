@@ -173,7 +173,9 @@ static int create(Create *c, DiskLock *lock)
         BackendContext *ctx = c->ctx;
         int r;
 
-        r = disk_pool_begin(ctx, &c->pool);
+        r = disk_pool_release_room(ctx, &c->pool, c->p.start, c->p.end, "be taken for free room");
+        if (r >= 0)
+                r = disk_pool_begin(ctx, &c->pool);
         if (r < 0)
                 return r;
         r = wipe_edges(c);

@@ -69,7 +69,7 @@ static int disk_build(BackendContext *ctx, const BuildOptions *options, bool *re
                 r = disk_lock(ctx, &device, &lock);
         if (r < 0)
                 return r;
-        r = block_device_wipe(ctx, &device);
+        r = block_device_wipe(ctx, &device, options->overwrite);
         disk_lock_written(&lock);
         if (r >= 0)
                 r = make_table(ctx, &lock, type);
@@ -117,7 +117,7 @@ static int wipe(BackendContext *ctx, DiskPool *pool)
                 return r;
         r = disk_pool_release(ctx, pool, 1, UINT32_MAX, "be deleted with the pool");
         if (r >= 0) {
-                r = block_device_wipe(ctx, &pool->device);
+                r = block_device_wipe(ctx, &pool->device, true);
                 disk_lock_written(&lock);
                 if (r < 0)
                         disk_pool_restore(pool);

@@ -36,8 +36,8 @@ int disk_require_partitions(BackendContext *ctx, const BlockDevice *device);
 /* Whether the kernel has all partitions of the table, as they are there. */
 bool disk_pool_is_known(const DiskPool *pool);
 /*
- * Opens it for writing instead, and for reading again. Only while lock is held: udev hears when the first is
- * closed; after that the lock is given up.
+ * Opens it for writing instead (InUse, if the disk is in use as a whole), and for reading again. Only while
+ * lock is held: udev hears when the first is closed; after that the lock is given up.
  */
 int disk_pool_begin(BackendContext *ctx, DiskPool *pool);
 void disk_pool_end(DiskPool *pool, DiskLock *lock);
@@ -59,6 +59,10 @@ int disk_pool_read_row(BackendContext *ctx, DiskPool *pool, unsigned number, Vol
  */
 int disk_pool_release(BackendContext *ctx, const DiskPool *pool, unsigned first, unsigned last,
                       const char *verb);
+/* The same of those that are in the way of bytes start to end, and not in the table: somebody may have taken
+ * one out of that without telling the kernel, and use it still. */
+int disk_pool_release_room(BackendContext *ctx, const DiskPool *pool, uint64_t start, uint64_t end,
+                           const char *verb);
 /* Makes the kernel's partitions those of the table again, as far as possible; says nothing. */
 void disk_pool_restore(const DiskPool *pool);
 

@@ -120,7 +120,7 @@ int fs_make(BackendContext *ctx, const BlockDevice *dev, bool overwrite)
         int r;
 
         /* What was there must not be recognised beside the new one. */
-        r = overwrite ? block_device_wipe(ctx, dev) : 0;
+        r = overwrite ? block_device_wipe(ctx, dev, true) : 0;
         if (r < 0)
                 return r;
         return m->make ? make_by_library(ctx, m, dev, overwrite) : make_by_tool(ctx, m, dev, overwrite);

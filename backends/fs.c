@@ -77,14 +77,14 @@ static int fs_build(BackendContext *ctx, const BuildOptions *options, bool *ret_
         if (r >= 0)
                 r = block_device_find(ctx, device_path(ctx), &dev);
         if (r >= 0)
-                r = block_device_require_writable(ctx, &dev, options->overwrite);
-        if (r >= 0)
                 r = is_blank(ctx, &dev, &blank);
+        if (r >= 0)
+                r = block_device_require_writable(ctx, &dev, options->overwrite);
         if (r >= 0)
                 r = pool_folder_make(ctx, &fd, &fresh);
         if (r < 0)
                 return r;
-        r = make_on_device(ctx, &dev, !blank);
+        r = make_on_device(ctx, &dev, options->overwrite && !blank);
         if (r < 0 && fresh)
                 (void) rmdir(ctx->pool->target_path);
         *ret_made = r >= 0 && fresh && blank;
@@ -227,28 +227,47 @@ static int require_target_unused(BackendContext *ctx)
                           ctx->pool->name, path);
 }
 
+/* The first name in the folder, NULL if none; what fsck rescued into lost+found is something. Consumes fd.
+ */
+static int find_content(int fd, bool top, char **ret)
+{
+        DIR *dir = fdopendir(fd);
+        struct dirent *entry;
+        int r = 0;
+
+        if (!dir) {
+                r = -errno;
+                safe_close(fd);
+                return r;
+        }
+        while (r >= 0 && !*ret && (entry = readdir(dir))) {
+                if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
+                        continue;
+                if (!top || !streq(entry->d_name, "lost+found")) {
+                        r = utf8_make_valid(entry->d_name, strlen(entry->d_name), ret);
+                        continue;
+                }
+                fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                r = fd >= 0 ? find_content(fd, false, ret) : -errno;
+                if (*ret)
+                        r = free_and_strdup(ret, entry->d_name);
+        }
+        (void) closedir(dir);
+        return r;
+}
+
 /* As a folder with something in it is not deleted, neither is a file system. */
 static int require_empty(BackendContext *ctx, const BlockDevice *dev, const char *type)
 {
         _cleanup_free_ char *name = NULL;
-        struct dirent *entry;
         int r, fd = -EBADF;
-        DIR *dir;
 
         r = mount_unseen(ctx, dev, type, false, &fd);
         if (r < 0)
                 return r;
-        dir = fdopendir(fd);
-        if (!dir) {
-                safe_close(fd);
-                return error_set_errno(ctx->error, errno, "Cannot look into %s", dev->path);
-        }
-        while (!name && (entry = readdir(dir))) {
-                if (!streq(entry->d_name, ".") && !streq(entry->d_name, "..") &&
-                    !streq(entry->d_name, "lost+found"))
-                        (void) utf8_make_valid(entry->d_name, strlen(entry->d_name), &name);
-        }
-        (void) closedir(dir);
+        r = find_content(fd, true, &name);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot look into %s", dev->path);
         if (!name)
                 return 0;
         return error_setf(ctx->error, STORAGE_ERROR_FAILED,
@@ -280,7 +299,7 @@ static int wipe_if_ours(BackendContext *ctx, const BlockDevice *dev)
         r = require_empty(ctx, dev, c.type);
         if (r >= 0)
                 r = block_device_require_unused(ctx, dev, "cannot be wiped");
-        return r < 0 ? r : block_device_wipe(ctx, dev);
+        return r < 0 ? r : block_device_wipe(ctx, dev, true);
 }
 
 static int fs_delete(BackendContext *ctx)

@@ -80,11 +80,22 @@ static const char *group_of(json_object *root, const BlockDevice *dev)
         return NULL;
 }
 
+/* Never forced, as libblockdev does: what has become a part of somebody's group by now stays that. */
+static int remove_pv(const char *node, GError **gerror)
+{
+        const char *argv[] = {"lvm", "pvremove", "--yes", node, NULL};
+
+        return bd_utils_exec_and_report_error(argv, NULL, gerror) ? 0 : -EIO;
+}
+
 /* Whatever the options say: another group would be damaged, of which this is only a part. */
 static int require_groupless(Build *b)
 {
-        static const char *const argv[] = {"lvm", "pvs", "--reportformat", "json", "-o", "pv_name,vg_name",
-                                           NULL};
+        /* Those of other hosts, too, which lvm otherwise keeps silent about, and on devices that its hints
+         * leave out. */
+        static const char *const argv[] = {
+                "lvm",  "pvs", "--nohints",       "--foreign", "--shared", "--reportformat",
+                "json", "-o",  "pv_name,vg_name", NULL};
         g_autoptr(GError) gerror = NULL;
         g_autofree gchar *json = NULL;
         json_object *root;
@@ -107,7 +118,7 @@ static int require_groupless(Build *b)
         return r;
 }
 
-static int make_group(Build *b)
+static int make_group(Build *b, bool overwrite)
 {
         const BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
         const BDExtraArg *extra[] = {&yes, NULL};
@@ -121,10 +132,10 @@ static int make_group(Build *b)
         while (b->n_touched < b->n) {
                 const BlockDevice *dev = &b->devices[b->n_touched];
 
-                nodes[b->n_touched++] = dev->node;
-                r = block_device_wipe(b->ctx, dev);
+                r = block_device_wipe(b->ctx, dev, overwrite);
                 if (r < 0)
                         return r;
+                nodes[b->n_touched++] = dev->node;
                 if (!bd_lvm_pvcreate(dev->node, 0, 0, extra, &gerror))
                         return error_set_blockdev(
                                 b->ctx, &gerror,
@@ -151,8 +162,9 @@ static void unmake(Build *b)
                 /* libblockdev looks into it, wanted or not. */
                 g_autoptr(GError) gerror = NULL;
 
-                (void) bd_lvm_pvremove(dev->node, NULL, &gerror);
-                (void) block_device_wipe(&quiet, dev);
+                /* What is recognised on it after that is somebody else's. */
+                (void) remove_pv(dev->node, &gerror);
+                (void) block_device_wipe(&quiet, dev, false);
         }
 }
 
@@ -190,7 +202,7 @@ int logical_build(BackendContext *ctx, const BuildOptions *options, bool *ret_ma
         for (size_t i = 0; i < b.n && r >= 0; i++)
                 r = block_device_require_writable(ctx, &b.devices[i], options->overwrite);
         if (r >= 0) {
-                r = make_group(&b);
+                r = make_group(&b, options->overwrite);
                 if (r < 0)
                         unmake(&b);
         }
@@ -251,16 +263,33 @@ static int require_own_devices(BackendContext *ctx, const LogicalGroup *group)
         return 0;
 }
 
+/* What is no volume goes with the group: thin pools without volumes, leftovers. */
+static int remove_rest(BackendContext *ctx, const LogicalGroup *group)
+{
+        for (size_t i = 0; i < group->n_lvs; i++) {
+                const LogicalLv *lv = &group->lvs[i];
+                int r = lv->thin_pool || lv->unfinished
+                                ? logical_remove_exactly(ctx, lv->name, group->uuid, lv->uuid)
+                                : 0;
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int remove_group(BackendContext *ctx, const LogicalGroup *group)
 {
-        const BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
-        const BDExtraArg *extra[] = {&yes, NULL};
         g_autoptr(GError) gerror = NULL;
+        int r;
 
-        if (!bd_lvm_vgremove(group->name, extra, &gerror))
-                return error_set_blockdev(ctx, &gerror, "Cannot delete pool '%s'", ctx->pool->name);
+        r = remove_rest(ctx, group);
+        if (r >= 0)
+                r = logical_remove_group(ctx, group->uuid);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < group->n_pvs; i++) {
-                if (!bd_lvm_pvremove(group->pvs[i].device, NULL, &gerror))
+                if (remove_pv(group->pvs[i].device, &gerror) < 0)
                         return error_set_blockdev(
                                 ctx, &gerror,
                                 "The volume group %s of pool '%s' was deleted, but not the physical volume "

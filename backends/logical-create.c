@@ -9,8 +9,10 @@
 #include <blockdev/lvm.h>
 #include <inttypes.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "backends/blockdev-lib.h"
+#include "backends/logical-kernel.h"
 #include "backends/logical.h"
 
 #define THIN_POOL_NAME "thinpool"
@@ -24,11 +26,14 @@
 typedef struct Create {
         BackendContext *ctx;
         const VolumeDef *def;
-        LogicalGroup group;
+        const LogicalGroup *group;
+        LogicalGroup read;       /* if it had to be */
         const LogicalLv *origin; /* NULL: no snapshot */
         uint64_t capacity;       /* in whole extents */
         bool thin;
         const char *new_pool; /* a thin pool that was made for it */
+        int64_t time;         /* when this began, seconds since 1970 */
+        bool begun;           /* so something may be left of it */
 } Create;
 
 static BDExtraArg tag = {.opt = (char *) "--addtag", .val = (char *) LOGICAL_UNFINISHED_TAG};
@@ -36,66 +41,7 @@ static BDExtraArg yes = {.opt = (char *) "--yes", .val = (char *) ""};
 static BDExtraArg wipe = {.opt = (char *) "--wipesignatures", .val = (char *) "y"};
 static BDExtraArg zero = {.opt = (char *) "--zero", .val = (char *) "y"};
 static BDExtraArg no_skip = {.opt = (char *) "--setactivationskip", .val = (char *) "n"};
-
-/* more: another volume's path, or NULL. */
-static bool untag(const char *path, const char *more, GError **gerror)
-{
-        const char *argv[] = {"lvm", "lvchange", "--deltag", LOGICAL_UNFINISHED_TAG, path, more, NULL};
-
-        return bd_utils_exec_and_report_error(argv, NULL, gerror);
-}
-
-/* Others may have made snapshots of it, or thin volumes in it, and these would go with it. */
-static bool is_used(const LogicalGroup *group, const LogicalLv *lv)
-{
-        for (size_t i = 0; i < group->n_lvs; i++) {
-                const LogicalLv *other = &group->lvs[i];
-
-                /* What is being filled is open. */
-                if ((!other->unfinished || logical_lv_is_open(other)) &&
-                    (streq_ptr(other->origin, lv->name) || streq_ptr(other->pool, lv->name)))
-                        return true;
-        }
-        return false;
-}
-
-static int remove_unfinished(const LogicalGroup *group, const LogicalLv *lv)
-{
-        _cleanup_free_ char *path = NULL;
-        const char *argv[] = {"lvm", "lvremove", "--yes", "--select", "lv_tags=" LOGICAL_UNFINISHED_TAG,
-                              NULL,  NULL};
-        /* libblockdev looks into it, wanted or not. */
-        g_autoptr(GError) gerror = NULL;
-        bool done;
-
-        if (asprintf(&path, "%s/%s", group->name, lv->name) < 0)
-                return -ENOMEM;
-        argv[5] = path;
-        if (!is_used(group, lv))
-                done = bd_utils_exec_and_report_error(argv, NULL, &gerror);
-        else
-                /* A pool is whole as soon as it is there. */
-                done = lv->thin_pool && untag(path, NULL, &gerror);
-        return done ? 0 : -EBUSY;
-}
-
-int logical_remove_unfinished(BackendContext *ctx, const char *name)
-{
-        BackendContext quiet = *ctx;
-        LogicalGroup group = {0};
-        const LogicalLv *lv;
-        int r;
-
-        quiet.error = NULL;
-        r = logical_group_read(&quiet, &group);
-        if (r < 0)
-                return r;
-        lv = logical_group_find(&group, name);
-        if (lv && lv->unfinished)
-                r = remove_unfinished(&group, lv);
-        logical_group_done(&group);
-        return r;
-}
+static BDExtraArg no_backup = {.opt = (char *) "--config", .val = (char *) LOGICAL_NO_BACKUP};
 
 static int refuse(Create *c, const char *error_name, const char *why)
 {
@@ -146,11 +92,11 @@ static int find_origin(Create *c)
         struct stat st;
 
         if (name && *name == '/')
-                c->origin = logical_group_find(&c->group, name + 1);
+                c->origin = logical_group_find(c->group, name + 1);
         else if (stat(path, &st) >= 0 && S_ISBLK(st.st_mode)) {
-                for (size_t i = 0; i < c->group.n_lvs && !c->origin; i++) {
-                        if (leads_to(&c->group.lvs[i], folder, &st))
-                                c->origin = &c->group.lvs[i];
+                for (size_t i = 0; i < c->group->n_lvs && !c->origin; i++) {
+                        if (leads_to(&c->group->lvs[i], folder, &st))
+                                c->origin = &c->group->lvs[i];
                 }
         }
         if (c->origin && !c->origin->hidden && !c->origin->unfinished)
@@ -163,7 +109,7 @@ static int find_origin(Create *c)
 
 static int round_up(Create *c, uint64_t size, uint64_t *ret)
 {
-        uint64_t extent = c->group.extent_size;
+        uint64_t extent = c->group->extent_size;
 
         if (size > (uint64_t) INT64_MAX - extent)
                 return refuse(c, STORAGE_ERROR_INVALID_ARGUMENT, "it is too large");
@@ -171,17 +117,27 @@ static int round_up(Create *c, uint64_t size, uint64_t *ret)
         return 0;
 }
 
+static int refuse_name(Create *c)
+{
+        return error_setf(
+                c->ctx->error, STORAGE_ERROR_EXISTS,
+                "Cannot make volume '%s' in pool '%s': the volume group %s has something of that name",
+                c->def->name, c->ctx->pool->name, c->group->name);
+}
+
 static int fail(Create *c, GError **gerror)
 {
+        if (*gerror && strstr((*gerror)->message, "already exists in volume group"))
+                return refuse_name(c);
         return error_set_blockdev(c->ctx, gerror, "Cannot make volume '%s' in pool '%s'", c->def->name,
                                   c->ctx->pool->name);
 }
 
 static int make_snapshot(Create *c)
 {
-        const BDExtraArg *thin[] = {&tag, &yes, &no_skip, NULL};
-        const BDExtraArg *thick[] = {&tag, &yes, NULL};
-        const char *vg = c->group.name, *origin = c->origin->name, *name = c->def->name;
+        const BDExtraArg *thin[] = {&tag, &no_backup, &yes, &no_skip, NULL};
+        const BDExtraArg *thick[] = {&tag, &no_backup, &yes, NULL};
+        const char *vg = c->group->name, *origin = c->origin->name, *name = c->def->name;
         g_autoptr(GError) gerror = NULL;
         uint64_t room = 0, capacity = c->origin->size;
         int r;
@@ -205,7 +161,7 @@ static int make_snapshot(Create *c)
         if (c->def->allocation_set && c->def->allocation > 0)
                 room = c->def->allocation;
         else
-                room = capacity + capacity / SNAPSHOT_LIST_PART + c->group.extent_size;
+                room = capacity + capacity / SNAPSHOT_LIST_PART + c->group->extent_size;
         r = round_up(c, room, &room);
         if (r < 0)
                 return r;
@@ -233,13 +189,13 @@ static const LogicalLv *choose_pool(const LogicalGroup *group)
 
 static int make_pool(Create *c)
 {
-        uint64_t extent = c->group.extent_size, allocation = 0;
-        uint64_t size = c->group.free / extent / 5 * THIN_POOL_FIFTHS * extent;
-        const BDExtraArg *extra[] = {&tag, &yes, &zero, NULL};
+        uint64_t extent = c->group->extent_size, allocation = 0;
+        uint64_t size = c->group->free / extent / 5 * THIN_POOL_FIFTHS * extent;
+        const BDExtraArg *extra[] = {&tag, &no_backup, &yes, &zero, NULL};
         g_autoptr(GError) gerror = NULL;
         int r;
 
-        if (logical_group_find(&c->group, THIN_POOL_NAME))
+        if (logical_group_find(c->group, THIN_POOL_NAME))
                 return refuse(c, STORAGE_ERROR_EXISTS,
                               "it needs a thin pool, and what is named " THIN_POOL_NAME " is none");
         r = round_up(c, c->def->allocation, &allocation);
@@ -249,15 +205,15 @@ static int make_pool(Create *c)
         if (size == 0)
                 return refuse(c, STORAGE_ERROR_NO_SPACE, "there is no room for a thin pool");
         c->new_pool = THIN_POOL_NAME;
-        return bd_lvm_thpoolcreate(c->group.name, THIN_POOL_NAME, size, 0, 0, NULL, extra, &gerror)
+        return bd_lvm_thpoolcreate(c->group->name, THIN_POOL_NAME, size, 0, 0, NULL, extra, &gerror)
                        ? 0
                        : fail(c, &gerror);
 }
 
 static int make_thin(Create *c)
 {
-        const LogicalLv *pool = choose_pool(&c->group);
-        const BDExtraArg *extra[] = {&tag, &yes, NULL};
+        const LogicalLv *pool = choose_pool(c->group);
+        const BDExtraArg *extra[] = {&tag, &no_backup, &yes, NULL};
         g_autoptr(GError) gerror = NULL;
         int r = pool ? 0 : make_pool(c);
 
@@ -271,7 +227,7 @@ static int make_thin(Create *c)
                                   "Cannot make volume '%s' in pool '%s': the thin pool '%s' has room for "
                                   "%" PRIu64 " bytes only",
                                   c->def->name, c->ctx->pool->name, pool->name, room_of(pool));
-        return bd_lvm_thlvcreate(c->group.name, pool ? pool->name : THIN_POOL_NAME, c->def->name,
+        return bd_lvm_thlvcreate(c->group->name, pool ? pool->name : THIN_POOL_NAME, c->def->name,
                                  c->capacity, extra, &gerror)
                        ? 0
                        : fail(c, &gerror);
@@ -279,10 +235,10 @@ static int make_thin(Create *c)
 
 static int make_thick(Create *c)
 {
-        const BDExtraArg *extra[] = {&tag, &wipe, NULL};
+        const BDExtraArg *extra[] = {&tag, &no_backup, &wipe, NULL};
         g_autoptr(GError) gerror = NULL;
 
-        return bd_lvm_lvcreate(c->group.name, c->def->name, c->capacity, NULL, NULL, extra, &gerror)
+        return bd_lvm_lvcreate(c->group->name, c->def->name, c->capacity, NULL, NULL, extra, &gerror)
                        ? 0
                        : fail(c, &gerror);
 }
@@ -291,15 +247,12 @@ static int make(Create *c)
 {
         int r;
 
-        if (logical_group_find(&c->group, c->def->name))
-                return error_setf(
-                        c->ctx->error, STORAGE_ERROR_EXISTS,
-                        "Cannot make volume '%s' in pool '%s': the volume group %s has something of "
-                        "that name",
-                        c->def->name, c->ctx->pool->name, c->group.name);
+        if (logical_group_find(c->group, c->def->name))
+                return refuse_name(c);
         r = c->def->backing_path ? find_origin(c) : round_up(c, c->def->capacity, &c->capacity);
         if (r < 0)
                 return r;
+        c->begun = true;
         return c->origin ? make_snapshot(c) : c->thin ? make_thin(c) : make_thick(c);
 }
 
@@ -322,19 +275,22 @@ static int check_permissions(Create *c, const VolumeRow *row)
 static int remove_tag(Create *c)
 {
         _cleanup_free_ char *path = NULL, *pool = NULL;
+        const char *argv[] = {
+                "lvm", "lvchange", "--config", LOGICAL_NO_ARCHIVE, "--deltag", LOGICAL_UNFINISHED_TAG,
+                NULL,  NULL,       NULL};
         g_autoptr(GError) gerror = NULL;
 
-        if (asprintf(&path, "%s/%s", c->group.name, c->def->name) < 0 ||
-            asprintf(&pool, "%s/%s", c->group.name, strempty(c->new_pool)) < 0)
+        if (asprintf(&path, "%s/%s", c->ctx->pool->source.name, c->def->name) < 0 ||
+            asprintf(&pool, "%s/%s", c->ctx->pool->source.name, strempty(c->new_pool)) < 0)
                 return error_set_errno(c->ctx->error, ENOMEM, "Cannot make volume '%s'", c->def->name);
-        return untag(path, c->new_pool ? pool : NULL, &gerror) ? 0 : fail(c, &gerror);
+        argv[6] = path;
+        argv[7] = c->new_pool ? pool : NULL;
+        return bd_utils_exec_and_report_error(argv, NULL, &gerror) ? 0 : fail(c, &gerror);
 }
 
-/* What was made, and whether it is as it was to be. */
-static int look(Create *c, VolumeRow *ret)
+static int read_row(Create *c, VolumeRow *ret)
 {
         LogicalGroup group = {0};
-        VolumeRow row = {0};
         const LogicalLv *lv;
         int r;
 
@@ -342,13 +298,41 @@ static int look(Create *c, VolumeRow *ret)
         if (r < 0)
                 return r;
         lv = logical_group_find(&group, c->def->name);
-        r = lv ? logical_row(c->ctx->pool, lv, &row) : -ENOENT;
-        if (r < 0)
-                r = error_set_errno(c->ctx->error, r, "Volume '%s' was made but cannot be read",
-                                    c->def->name);
-        else
-                r = check_permissions(c, &row);
+        r = lv ? logical_row(c->ctx->pool, lv, ret) : -ENOENT;
         logical_group_done(&group);
+        return r < 0 ? error_set_errno(c->ctx->error, r, "Volume '%s' was made but cannot be read",
+                                       c->def->name)
+                     : 0;
+}
+
+/* lvm takes as long to tell it as to make it: that of a thick one is known without. */
+static int look_at_row(Create *c, VolumeRow *ret)
+{
+        LogicalLv lv = {0};
+        int r = -ENODATA;
+
+        if (!c->origin && !c->thin)
+                r = logical_kernel_read_linear(c->ctx->pool, c->group, c->def->name, &lv);
+        if (r < 0)
+                return read_row(c, ret);
+        /* By lvm's clock it may be a second more; the next look tells. */
+        lv.time = c->time;
+        r = logical_row(c->ctx->pool, &lv, ret);
+        logical_lv_done(&lv);
+        return r < 0 ? error_set_errno(c->ctx->error, r, "Volume '%s' was made but cannot be read",
+                                       c->def->name)
+                     : 0;
+}
+
+/* What was made, and whether it is as it was to be. */
+static int look(Create *c, VolumeRow *ret)
+{
+        VolumeRow row = {0};
+        int r;
+
+        r = look_at_row(c, &row);
+        if (r >= 0)
+                r = check_permissions(c, &row);
         if (r < 0)
                 volume_row_done(&row);
         else
@@ -356,17 +340,18 @@ static int look(Create *c, VolumeRow *ret)
         return r;
 }
 
-static int begin(Create *c, Preallocation p, bool *ret_begun)
+static int begin(Create *c, Preallocation p)
 {
         int r;
 
+        c->group = logical_scan_group(c->ctx->scan);
+        c->time = time(NULL);
         r = check_def(c, p);
-        if (r >= 0)
-                r = logical_group_read(c->ctx, &c->group);
-        if (r < 0)
-                return r;
-        *ret_begun = !logical_group_find(&c->group, c->def->name);
-        return make(c);
+        if (r >= 0 && !c->group) {
+                r = logical_group_read(c->ctx, &c->read);
+                c->group = &c->read;
+        }
+        return r < 0 ? r : make(c);
 }
 
 static void undo(const Create *c)
@@ -379,17 +364,16 @@ static void undo(const Create *c)
 int logical_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret)
 {
         Create c = {.ctx = ctx, .def = def};
-        bool begun = false;
         int r;
 
-        r = begin(&c, p, &begun);
+        r = begin(&c, p);
         if (r >= 0)
                 r = look(&c, &ret->row);
         if (r >= 0)
                 r = remove_tag(&c);
-        if (r < 0 && begun)
+        if (r < 0 && c.begun)
                 undo(&c);
-        logical_group_done(&c.group);
+        logical_group_done(&c.read);
         return r;
 }
 
@@ -397,18 +381,17 @@ int logical_make_unfinished(BackendContext *ctx, const VolumeDef *def, LogicalUn
 {
         Create c = {.ctx = ctx, .def = def};
         VolumeRow row = {0};
-        bool begun = false;
         int r;
 
-        r = begin(&c, PREALLOCATION_UNSET, &begun);
+        r = begin(&c, PREALLOCATION_UNSET);
         if (r >= 0)
                 r = look(&c, &row);
-        if (r < 0 && begun)
+        if (r < 0 && c.begun)
                 undo(&c);
         volume_row_done(&row);
         ret->new_pool = c.new_pool != NULL;
-        ret->zero = c.thin && (c.new_pool || logical_pool_zeroes(choose_pool(&c.group)));
-        logical_group_done(&c.group);
+        ret->zero = r >= 0 && c.thin && (c.new_pool || logical_pool_zeroes(choose_pool(c.group)));
+        logical_group_done(&c.read);
         return r;
 }
 
@@ -419,8 +402,7 @@ int logical_finish(BackendContext *ctx, const char *name, bool new_pool, VolumeR
         VolumeRow row = {0};
         int r;
 
-        c.group.name = ctx->pool->source.name;
-        r = look(&c, &row);
+        r = read_row(&c, &row);
         if (r >= 0)
                 r = remove_tag(&c);
         if (r < 0)

@@ -3,11 +3,11 @@
 
 #include <libdevmapper.h>
 
+#include "backends/logical-kernel.h"
+
 #define USEC_MIN (2 * USEC_PER_SEC)
 #define USEC_MAX (30 * USEC_PER_SEC)
 #define READ_FACTOR 10U
-/* Of device-mapper, with its end. */
-#define UUID_SIZE 129U
 
 struct LogicalFollow {
         sd_event_source *timer;
@@ -84,22 +84,11 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
         return 0;
 }
 
-/* lvm names a device "LVM-", both UUIDs without their dashes, and a layer. */
 static int add_uuid(LogicalFollow *f, const LogicalGroup *group, const LogicalLv *lv)
 {
-        const char *parts[] = {"LVM-", group->uuid, lv->uuid, lv->thin_pool ? "-tpool" : ""};
-        char uuid[UUID_SIZE];
-        size_t n = 0;
+        char uuid[LOGICAL_KERNEL_UUID_SIZE];
 
-        for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
-                bool dashes = i == 0 || i == 3;
-
-                for (const char *p = parts[i]; *p && n + 1 < sizeof uuid; p++) {
-                        if (*p != '-' || dashes)
-                                uuid[n++] = *p;
-                }
-        }
-        uuid[n] = 0;
+        logical_kernel_uuid(group->uuid, lv->uuid, lv->thin_pool ? "-tpool" : "", uuid);
         return strv_extend(&f->uuids, uuid);
 }
 

@@ -25,7 +25,7 @@ void logical_report_argv(const char *vg, const char *argv[static LOGICAL_REPORT_
                 "lvm",
                 "fullreport",
                 "--config",
-                "report{time_format=\"%s\"}",
+                "report{time_format=\"%s\"} " LOGICAL_NO_BACKUP,
                 "--reportformat",
                 "json",
                 "--units",
@@ -59,7 +59,7 @@ void logical_report_argv(const char *vg, const char *argv[static LOGICAL_REPORT_
         memcpy(argv, args, sizeof args);
 }
 
-static void lv_done(LogicalLv *lv)
+void logical_lv_done(LogicalLv *lv)
 {
         for (size_t i = 0; i < lv->n_extents; i++)
                 free(lv->extents[i].device);
@@ -78,7 +78,7 @@ void logical_group_done(LogicalGroup *group)
                 free(group->pvs[i].was);
         }
         for (size_t i = 0; i < group->n_lvs; i++)
-                lv_done(&group->lvs[i]);
+                logical_lv_done(&group->lvs[i]);
         free(group->pvs);
         free(group->lvs);
         free(group->name);
@@ -186,7 +186,7 @@ static const LogicalPv *find_pv(const LogicalGroup *group, const char *device, s
         return NULL;
 }
 
-static int add_extent(LogicalLv *lv, const char *device, size_t n, uint64_t start, uint64_t length)
+int logical_lv_add_extent(LogicalLv *lv, const char *device, size_t n, uint64_t start, uint64_t length)
 {
         VolumeExtent *extents;
 
@@ -226,8 +226,9 @@ static int parse_segment(const LogicalGroup *group, json_object *row)
                 pv = find_pv(group, p, (size_t) (open - p));
                 if (!pv)
                         continue;
-                r = add_extent(lv, p, (size_t) (open - p),
-                               pv->start + strtoull(open + 1, NULL, 10) * group->extent_size, length);
+                r = logical_lv_add_extent(lv, p, (size_t) (open - p),
+                                          pv->start + strtoull(open + 1, NULL, 10) * group->extent_size,
+                                          length);
                 if (r < 0)
                         return r;
         }

@@ -10,6 +10,14 @@
 
 /* Marks a logical volume that is being made: not a volume yet. */
 #define LOGICAL_UNFINISHED_TAG "storaged-unfinished"
+/*
+ * What LVM keeps of a group in /etc/lvm, to be restored from, shall never have that tag: a volume that is
+ * whole by then would be taken for a leftover. So commands that set the
+ * tag write nothing (they archive what is in between as well), nor do those that read (which makes up for
+ * that), and those that remove it write a backup after that, but no archive before.
+ */
+#define LOGICAL_NO_BACKUP "backup{backup=0 archive=0}"
+#define LOGICAL_NO_ARCHIVE "backup{archive=0}"
 
 #define LOGICAL_PERCENT_UNKNOWN UINT32_MAX
 
@@ -50,6 +58,7 @@ typedef struct LogicalGroup {
 } LogicalGroup;
 
 void logical_group_done(LogicalGroup *group);
+void logical_lv_done(LogicalLv *lv);
 
 /* Reads what lvm wrote into the empty *ret. 0, -ENOENT if there is no group in it, -EBADMSG or -ENOMEM. */
 int logical_group_parse(const char *json, LogicalGroup *ret);
@@ -90,6 +99,10 @@ uint64_t logical_lv_allocation(const LogicalLv *lv);
 /* The names (quoted, the first few) of the volumes whose origin is lv: "'a', 'b'"; NULL: none. The caller's.
  */
 int logical_dependents(const LogicalGroup *group, const LogicalLv *lv, char **ret);
+
+/* Adds length bytes from start on of the device, whose path has n characters; beyond a number of them that
+ * no report has, nothing. 0 or -ENOMEM. */
+int logical_lv_add_extent(LogicalLv *lv, const char *device, size_t n, uint64_t start, uint64_t length);
 
 /* What is shown of lv. Freed with volume_row_done(). 0 or -ENOMEM. */
 int logical_row(const PoolDef *pool, const LogicalLv *lv, VolumeRow *ret);

@@ -23,6 +23,7 @@ struct BackendScan {
         LogicalGroup last;
         char *vg;
         bool incomplete; /* devices of it were missing at the last look */
+        bool outdated;   /* we have changed it since, or it could not be read */
         bool reaped;     /* what an interrupted worker left is removed */
 };
 
@@ -112,7 +113,19 @@ int logical_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, 
 
 int logical_scan_note(BackendScan *scan, const char *name, const VolumeRow *row)
 {
+        scan->outdated = true;
         return block_cache_note(scan->cache, name, row);
+}
+
+const LogicalGroup *logical_scan_group(const BackendScan *scan)
+{
+        return scan && scan->watch && scan->last.name && !scan->outdated && !scan->incomplete ? &scan->last
+                                                                                              : NULL;
+}
+
+const VolumeRow *logical_scan_row(const BackendScan *scan, const char *name)
+{
+        return scan ? block_cache_find(scan->cache, name) : NULL;
 }
 
 /* Of what is missing, LVM knows the UUID only. */
@@ -268,24 +281,33 @@ static int report_group(BackendContext *ctx, const LogicalGroup *group, PoolRepo
         return r;
 }
 
+/* What is open cannot go, and lvm would try for seconds. */
+static bool reap_kind(BackendContext *ctx, const LogicalGroup *group, bool thin_pools)
+{
+        bool any = false;
+
+        for (size_t i = 0; i < group->n_lvs; i++) {
+                const LogicalLv *lv = &group->lvs[i];
+
+                if (lv->unfinished && lv->thin_pool == thin_pools &&
+                    (thin_pools || !logical_lv_is_open(lv)) && logical_remove_unfinished(ctx, lv->name) >= 0)
+                        any = true;
+        }
+        return any;
+}
+
 /* Calls of a pool's worker are one at a time: what is unfinished when a scan begins is nobody's work any
  * more. */
 static int reap(BackendContext *ctx, BackendScan *scan, LogicalGroup *group)
 {
-        bool any = false;
+        bool any;
 
         if (scan->reaped)
                 return 0;
         scan->reaped = true;
-        for (size_t i = 0; i < group->n_lvs; i++) {
-                const LogicalLv *lv = &group->lvs[i];
-
-                /* What is open cannot go, and lvm would try for seconds. Volumes have their pool open. */
-                if (lv->unfinished && (lv->thin_pool || !logical_lv_is_open(lv)) &&
-                    logical_remove_unfinished(ctx, lv->name) >= 0)
-                        any = true;
-        }
-        if (!any)
+        /* Volumes have their pool open, and go before it. */
+        any = reap_kind(ctx, group, false);
+        if (!reap_kind(ctx, group, true) && !any)
                 return 0;
         logical_group_done(group);
         return logical_group_read(ctx, group);
@@ -317,7 +339,7 @@ static int report_inaccessible(BackendContext *ctx, BackendScan *scan, PoolRepor
 {
         int r;
 
-        scan->incomplete = true;
+        scan->incomplete = scan->outdated = true;
         ret->health = HEALTH_INACCESSIBLE;
         ret->status = status_of(&scan->last);
         ret->permissions = PERMISSIONS_UNSET;
@@ -345,6 +367,7 @@ int logical_scan_refresh(BackendContext *ctx, BackendScan *scan, RefreshSink *si
         logical_group_done(&scan->last);
         scan->last = group;
         scan->incomplete = logical_group_n_missing(&group) > 0;
+        scan->outdated = false;
         if (r >= 0)
                 r = put_rows(ctx, scan, &group, sink);
         if (r >= 0)

@@ -35,14 +35,17 @@ int logical_describe_use(BackendContext *ctx, const char *name, char **ret)
         return r < 0 ? error_set_errno(ctx->error, r, "Cannot find out who uses volume '%s'", name) : 0;
 }
 
-int logical_require_closed(BackendContext *ctx, const LogicalLv *lv, const char *verb)
+int logical_refuse_open(BackendContext *ctx, const char *name, const char *verb)
 {
         _cleanup_free_ char *words = NULL;
 
-        if (!logical_lv_is_open(lv))
-                return 0;
-        if (logical_describe_use(ctx, lv->name, &words) < 0 && ctx->error)
+        if (logical_describe_use(ctx, name, &words) < 0 && ctx->error)
                 sd_bus_error_free(ctx->error);
         return error_setf(ctx->error, STORAGE_ERROR_IN_USE, "Volume '%s' of pool '%s' %s: it is in use: %s",
-                          lv->name, ctx->pool->name, verb, words ?: "somebody has it open");
+                          name, ctx->pool->name, verb, words ?: "somebody has it open");
+}
+
+int logical_require_closed(BackendContext *ctx, const LogicalLv *lv, const char *verb)
+{
+        return logical_lv_is_open(lv) ? logical_refuse_open(ctx, lv->name, verb) : 0;
 }

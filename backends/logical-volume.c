@@ -2,7 +2,7 @@
 
 /* Logical volumes that are there: deleted, resized, opened. */
 
-#include <blockdev/lvm.h>
+#include <blockdev/exec.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
@@ -10,7 +10,14 @@
 #include "backends/block-device.h"
 #include "backends/blockdev-lib.h"
 #include "backends/in-use.h"
+#include "backends/logical-kernel.h"
 #include "backends/logical.h"
+
+/* udev, and LVM at each of its commands, open every volume for a moment to see what is on it. */
+#define BUSY_USEC (3 * USEC_PER_SEC)
+#define BUSY_STEP_USEC (20 * USEC_PER_MSEC)
+/* How often to look at a volume that is to be deleted, and was changed after the look. */
+#define LOOKS 2U
 
 static int require_no_dependents(BackendContext *ctx, const LogicalGroup *group, const LogicalLv *lv,
                                  const char *verb)
@@ -26,28 +33,22 @@ static int require_no_dependents(BackendContext *ctx, const LogicalGroup *group,
                           lv->name, ctx->pool->name, verb, words);
 }
 
-static int delete_lv(BackendContext *ctx, const LogicalGroup *group, const LogicalLv *lv)
+static int remove_closed(BackendContext *ctx, const char *name, const char *vg_uuid, const char *lv_uuid)
 {
-        g_autoptr(GError) gerror = NULL;
-        int r;
+        uint64_t end = now_monotonic() + BUSY_USEC;
 
-        r = require_no_dependents(ctx, group, lv, "deleted");
         /* Forced or not: the kernel keeps what is open. */
-        if (r >= 0)
-                r = logical_require_closed(ctx, lv, "cannot be deleted");
-        if (r < 0)
-                return r;
-        if (bd_lvm_lvremove(group->name, lv->name, false, NULL, &gerror))
-                return 0;
-        if (strstr(gerror->message, "in use"))
-                return error_setf(ctx->error, STORAGE_ERROR_IN_USE,
-                                  "Volume '%s' of pool '%s' cannot be deleted: it is in use", lv->name,
-                                  ctx->pool->name);
-        return error_set_blockdev(ctx, &gerror, "Cannot delete volume '%s' of pool '%s'", lv->name,
-                                  ctx->pool->name);
+        while (logical_kernel_open_count(vg_uuid, lv_uuid) > 0) {
+                if (now_monotonic() >= end)
+                        return logical_refuse_open(ctx, name, "cannot be deleted");
+                (void) usleep(BUSY_STEP_USEC);
+        }
+        return logical_remove_exactly(ctx, name, vg_uuid, lv_uuid);
 }
 
-int logical_volume_delete(BackendContext *ctx, const char *name, bool force)
+/* By its UUID, if the caller has seen that: then another volume that has got its name is not the one. 1: it
+ * is gone, 0: it was changed after the look. */
+static int look_and_remove(BackendContext *ctx, const char *name, const char *uuid)
 {
         LogicalGroup group = {0};
         const LogicalLv *lv;
@@ -56,10 +57,36 @@ int logical_volume_delete(BackendContext *ctx, const char *name, bool force)
         r = logical_group_read(ctx, &group);
         if (r >= 0)
                 r = logical_group_require(ctx, &group, name, &lv);
+        if (r >= 0 && uuid && !streq(uuid, lv->uuid))
+                r = error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND,
+                               "Volume '%s' of pool '%s' is not there any more: what has its name now is "
+                               "another one",
+                               name, ctx->pool->name);
         if (r >= 0)
-                r = delete_lv(ctx, &group, lv);
+                r = require_no_dependents(ctx, &group, lv, "deleted");
+        if (r >= 0)
+                r = remove_closed(ctx, name, group.uuid, lv->uuid);
         logical_group_done(&group);
         return r;
+}
+
+int logical_volume_delete(BackendContext *ctx, const char *name, bool force)
+{
+        const VolumeRow *row = logical_scan_row(ctx->scan, name);
+        const LogicalGroup *group = logical_scan_group(ctx->scan);
+        const char *uuid = row ? row->extra->key : NULL;
+        int r = 0;
+
+        if (uuid && group)
+                r = remove_closed(ctx, name, group->uuid, uuid);
+        /* Why it was not removed is to be seen in the group. */
+        for (unsigned i = 0; r == 0 && i < LOOKS; i++)
+                r = look_and_remove(ctx, name, uuid);
+        if (r == 0)
+                return error_setf(ctx->error, STORAGE_ERROR_FAILED,
+                                  "Volume '%s' of pool '%s' is being changed by others; try again", name,
+                                  ctx->pool->name);
+        return r < 0 ? r : 0;
 }
 
 typedef struct Resize {
@@ -131,19 +158,39 @@ static int check_resize(Resize *z)
         return z->capacity < z->lv->size ? check_shrink(z) : 0;
 }
 
+/* Each of the two refuses to do what is the other's: the size may not be what it was when it was looked at.
+ */
+static int run_lvm(Resize *z, const char *name)
+{
+        bool grow = z->capacity > z->lv->size;
+        _cleanup_free_ char *path = NULL, *size = NULL;
+        const char *argv[] = {"lvm", grow ? "lvextend" : "lvreduce", "--yes", "--size", NULL, NULL, NULL};
+        g_autoptr(GError) gerror = NULL;
+
+        if (asprintf(&path, "%s/%s", z->group.name, name) < 0 ||
+            asprintf(&size, "%" PRIu64 "b", z->capacity) < 0)
+                return error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", name);
+        argv[4] = size;
+        argv[5] = path;
+        if (bd_utils_exec_and_report_error(argv, NULL, &gerror))
+                return 0;
+        return error_set_blockdev(z->ctx, &gerror, "Cannot resize volume '%s' of pool '%s'", name,
+                                  z->ctx->pool->name);
+}
+
 static int resize(Resize *z, VolumeRow *ret)
 {
         _cleanup_free_ char *name = strdup(z->lv->name);
-        g_autoptr(GError) gerror = NULL;
         int r;
 
         r = name ? check_resize(z)
                  : error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", z->lv->name);
         if (r < 0)
                 return r;
-        if (z->capacity != z->lv->size && !bd_lvm_lvresize(z->group.name, name, z->capacity, NULL, &gerror))
-                return error_set_blockdev(z->ctx, &gerror, "Cannot resize volume '%s' of pool '%s'", name,
-                                          z->ctx->pool->name);
+        if (z->capacity != z->lv->size)
+                r = run_lvm(z, name);
+        if (r < 0)
+                return r;
         logical_group_done(&z->group);
         r = logical_group_read(z->ctx, &z->group);
         if (r >= 0)

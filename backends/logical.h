@@ -30,6 +30,13 @@ int logical_scan_refresh(BackendContext *ctx, BackendScan *scan, RefreshSink *si
 int logical_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, void (*wake)(void *userdata),
                        void *userdata);
 int logical_scan_note(BackendScan *scan, const char *name, const VolumeRow *row);
+/*
+ * The group as the watch knows it: with nothing of ours done since the last look, and others' changes a
+ * moment ago at most missing. NULL: it must be read. Nothing may be destroyed by what it says alone.
+ */
+const LogicalGroup *logical_scan_group(const BackendScan *scan);
+/* The volume's row as it was told last; NULL: not known. */
+const VolumeRow *logical_scan_row(const BackendScan *scan, const char *name);
 
 /* logical-create.c */
 int logical_volume_create(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
@@ -67,9 +74,22 @@ int logical_find_users(BackendContext *ctx, const char *name, UserList *ret);
 int logical_describe_use(BackendContext *ctx, const char *name, char **ret);
 /* InUse, naming who, if lv is open. verb: "cannot be deleted". */
 int logical_require_closed(BackendContext *ctx, const LogicalLv *lv, const char *verb);
+/* The same of one that is open. */
+int logical_refuse_open(BackendContext *ctx, const char *name, const char *verb);
+
+/* logical-remove.c: what is removed is chosen by lvm itself, while it holds the group's lock. */
 
 /*
  * Removes what carries our tag of unfinished work, unless others have made volumes of it: a thin pool in
- * which there are some is whole, and loses its tag. 0, or a negative errno without words.
+ * which there are some is whole, and loses its tag. 0; -EBUSY if it stays as it is, or another negative
+ * errno, without words.
  */
 int logical_remove_unfinished(BackendContext *ctx, const char *name);
+/*
+ * Removes the volume if it is still the one of that UUID in the group of that UUID, and no snapshot has been
+ * made of it. 1: it is gone, 0: there is none like that (any more). InUse, Failed.
+ */
+int logical_remove_exactly(BackendContext *ctx, const char *name, const char *vg_uuid, const char *lv_uuid);
+/* Removes the pool's group, if it is the one of that UUID and nothing that lvm shows is in it; else
+ * HasDependents. */
+int logical_remove_group(BackendContext *ctx, const char *vg_uuid);

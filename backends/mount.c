@@ -345,6 +345,8 @@ int mount_unseen(BackendContext *ctx, const BlockDevice *dev, const char *type, 
         fs_fd = fsopen(type, FSOPEN_CLOEXEC);
         if (fs_fd >= 0 && fsconfig(fs_fd, FSCONFIG_SET_STRING, "source", dev->node, 0) >= 0 &&
             (write || fsconfig(fs_fd, FSCONFIG_SET_FLAG, "ro", NULL, 0) >= 0) &&
+            /* All of it, not the subvolume that somebody made the default one. */
+            (!streq(type, "btrfs") || fsconfig(fs_fd, FSCONFIG_SET_STRING, "subvolid", "5", 0) >= 0) &&
             fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) >= 0)
                 mount_fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, attributes | (write ? 0 : MOUNT_ATTR_RDONLY));
         if (mount_fd >= 0)

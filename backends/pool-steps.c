@@ -71,7 +71,9 @@ int pool_delete_storage(const Backend *backend, BackendContext *ctx)
 
         if (!pool_has_raid(ctx->pool))
                 return backend->delete (ctx);
-        r = raid_start(ctx);
+        r = raid_require_own(ctx);
+        if (r >= 0)
+                r = raid_start(ctx);
         if (r < 0)
                 return r;
         r = backend->delete (ctx);

@@ -215,9 +215,14 @@ bool raid_array_is_ours(const RaidArray *array)
         return one;
 }
 
+const char *raid_array_own_name(const RaidArray *array)
+{
+        return name_in_path(array->path);
+}
+
 const char *raid_array_uuid(const RaidArray *array)
 {
-        const char *own = name_in_path(array->path), *best = NULL;
+        const char *own = raid_array_own_name(array), *best = NULL;
         size_t most = 0;
 
         for (size_t i = 0; i < array->n_members; i++) {

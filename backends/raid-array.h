@@ -32,6 +32,9 @@ int raid_array_look(BackendContext *ctx, RaidArray *ret);
 int raid_array_examine(BackendContext *ctx, RaidArray *array);
 /* It is there, at least one of the members is in it and none in another. */
 bool raid_array_is_ours(const RaidArray *array);
+/* As its superblocks have it by the pool's device: NAME of /dev/md/NAME. NULL: the path has none. array's.
+ */
+const char *raid_array_own_name(const RaidArray *array);
 /*
  * Which array the members belong to: that of the running one's, else of those whose superblock has the name
  * of the pool's device, else of most. NULL: none has a superblock. array's own.

@@ -104,16 +104,20 @@ static int free_member(BackendContext *ctx, const RaidArray *array, const RaidMe
 }
 
 /* After a failure, whose error is the one to tell: stops what runs and wipes the members' superblocks. */
-static void undo_build(BackendContext *ctx, const RaidArray *array)
+static void undo_build(BackendContext *ctx, RaidArray *array)
 {
         BackendContext quiet = *ctx;
 
         quiet.error = NULL;
-        for (size_t i = 0; i < array->n_members; i++)
-                (void) free_member(&quiet, array, &array->members[i]);
+        (void) raid_array_examine(&quiet, array);
+        for (size_t i = 0; i < array->n_members; i++) {
+                /* One that others have put into an array of theirs meanwhile is why it failed. */
+                if (streq_ptr(array->members[i].array_name, raid_array_own_name(array)))
+                        (void) free_member(&quiet, array, &array->members[i]);
+        }
 }
 
-static int create(BackendContext *ctx, const RaidArray *array)
+static int create(BackendContext *ctx, RaidArray *array)
 {
         const PoolRaid *raid = &ctx->pool->raid;
         _cleanup_free_ const char **nodes = NULL;
@@ -160,13 +164,15 @@ static int build(BackendContext *ctx, const BuildOptions *options, RaidArray *ar
         if (r >= 0)
                 r = check_members(ctx, array, options->overwrite);
         for (size_t i = 0; r >= 0 && options->overwrite && i < array->n_members; i++)
-                r = block_device_wipe(ctx, &array->members[i].dev);
+                r = block_device_wipe(ctx, &array->members[i].dev, true);
         if (r < 0)
                 return r;
         /* udev may be looking at what was just wiped, and what it has open cannot be taken. */
         for (size_t i = 0; i < array->n_members; i++)
                 block_device_settle(&array->members[i].dev);
-        return create(ctx, array);
+        /* mdadm takes whatever is there by now. */
+        r = check_members(ctx, array, false);
+        return r < 0 ? r : create(ctx, array);
 }
 
 int raid_build(BackendContext *ctx, const BuildOptions *options, bool *ret_made)
@@ -335,6 +341,28 @@ int raid_stop(BackendContext *ctx)
 
         r = raid_array_look(ctx, &array);
         return r < 0 ? r : stop(ctx, &array);
+}
+
+int raid_require_own(BackendContext *ctx)
+{
+        _cleanup_(raid_array_done) RaidArray array = {0};
+        int r;
+
+        r = raid_array_look(ctx, &array);
+        if (r >= 0)
+                r = raid_array_examine(ctx, &array);
+        for (size_t i = 0; r >= 0 && i < array.n_members; i++) {
+                const RaidMemberFound *m = &array.members[i];
+
+                if (m->array_name && !streq_ptr(m->array_name, raid_array_own_name(&array)))
+                        r = error_setf(
+                                ctx->error, STORAGE_ERROR_FAILED,
+                                "Cannot delete pool '%s': %s belongs to an array that was made under the "
+                                "name '%s', not to %s; correct the pool's members, or delete by hand "
+                                "what is on it",
+                                ctx->pool->name, m->path, m->array_name, array.path);
+        }
+        return r;
 }
 
 int raid_delete(BackendContext *ctx)

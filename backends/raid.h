@@ -23,6 +23,9 @@ int raid_build(BackendContext *ctx, const BuildOptions *options, bool *ret_made)
 int raid_start(BackendContext *ctx);
 /* After the backend's stop: stops it, unless somebody else has it. */
 int raid_stop(BackendContext *ctx);
+/* Before the backend's delete. Failed if the members belong to an array that was made under another name:
+ * devices get other names, and the definition may mean what is somebody else's by now. */
+int raid_require_own(BackendContext *ctx);
 /* After the backend's delete: stops it and wipes its members' superblocks. */
 int raid_delete(BackendContext *ctx);
 /* Is it running, made of the members that the definition names? */

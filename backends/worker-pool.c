@@ -25,6 +25,7 @@ BackendContext pool_worker_context(PoolWorker *w, sd_bus_error *error)
 {
         return (BackendContext){
                 .pool = w->def,
+                .scan = w->scan,
                 .error = error,
                 .cancelled = on_cancelled,
                 .progress = on_progress,
@@ -102,10 +103,9 @@ static int look(PoolWorker *w, bool all, sd_bus_error *error)
         return r;
 }
 
-static void on_wake(void *userdata)
+void pool_worker_look(PoolWorker *w)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        PoolWorker *w = userdata;
         int r;
 
         if (!w->asked)
@@ -114,6 +114,11 @@ static void on_wake(void *userdata)
         r = look(w, false, &error);
         if (r < 0)
                 fprintf(stderr, "Pool %s: %s\n", w->def->name, error.message ?: strerrordesc_np(-r));
+}
+
+static void on_wake(void *userdata)
+{
+        pool_worker_look(userdata);
 }
 
 int pool_worker_need(PoolWorker *w, bool has, const char *what, sd_bus_error *error)
@@ -282,8 +287,7 @@ static int method_change_raid(sd_bus_message *m, void *userdata, sd_bus_error *e
                 return r;
         r = raid_change_member(&ctx, action, device);
         /* What became of it is told before the reply. */
-        if (w->asked)
-                on_wake(w);
+        pool_worker_look(w);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 

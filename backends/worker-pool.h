@@ -25,6 +25,9 @@ BackendContext pool_worker_context(PoolWorker *w, sd_bus_error *error);
 /* Unsupported unless has; what ends "Pools of type x cannot …". */
 int pool_worker_need(PoolWorker *w, bool has, const char *what, sd_bus_error *error);
 
+/* Looks at what has changed, and tells, if anything was asked of the pool yet. */
+void pool_worker_look(PoolWorker *w);
+
 /* Methods on volumes: handlers of the vtable. */
 int pool_worker_create_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);
 int pool_worker_publish_volume(sd_bus_message *m, void *userdata, sd_bus_error *error);

@@ -24,7 +24,7 @@ static int ask(BackendContext *ctx, const char *question, const BlockDevice *dev
         if (streq(question, "overwritable"))
                 return block_device_require_writable(ctx, dev, true);
         if (streq(question, "wipe"))
-                return block_device_wipe(ctx, dev);
+                return block_device_wipe(ctx, dev, true);
         return block_device_stable_path(dev->node, folder, words);
 }
 

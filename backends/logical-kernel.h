@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Logical volumes as the kernel has them, asked through libdevmapper: that takes no process, as lvm does,
+ * and no lock. Names of LVM's devices: lvm(8) and dmsetup(8), "LVM-" and both UUIDs make a device's UUID.
+ */
+
+#include "backends/logical-report.h"
+
+/* Of device-mapper, with its end. */
+#define LOGICAL_KERNEL_UUID_SIZE 129U
+
+/* The UUID of the volume's device. layer: "", or "-tpool". */
+void logical_kernel_uuid(const char *vg_uuid, const char *lv_uuid, const char *layer,
+                         char ret[static LOGICAL_KERNEL_UUID_SIZE]);
+
+/* How often the volume's device is open; 0 if it is not active, or not to be found out. */
+int logical_kernel_open_count(const char *vg_uuid, const char *lv_uuid);
+
+/*
+ * The volume of that name in the group if it is active and lies on the group's devices alone, without a
+ * layer between: lv->name, uuid, size, extents and whether it is open; all else is as it is of a new one.
+ * Freed with logical_lv_done(). -ENODATA: it is another kind of volume or cannot be seen, so lvm must be
+ * asked; -ENOMEM.
+ */
+int logical_kernel_read_linear(const PoolDef *pool, const LogicalGroup *group, const char *name,
+                               LogicalLv *ret);
