@@ -271,7 +271,7 @@ int file_volume_make(BackendContext *ctx, const VolumeDef *def, const ImagePlan 
                                      def->name);
 }
 
-int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd)
+static int fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd)
 {
         _cleanup_close_ int dir_fd = -EBADF;
         ImagePlan plan = {0};
@@ -291,6 +291,17 @@ int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p,
                 return error_set_errno(ctx->error, errno, "Cannot write volume '%s' to its storage",
                                        def->name);
         return 0;
+}
+
+int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd)
+{
+        int r = fill(ctx, def, p, fd);
+
+        /* If its device fails, the file system shall find out before the pool is looked at, not some time
+         * later. */
+        if (r < 0 && r != -ECANCELED && r != -ENOSPC)
+                (void) syncfs(fd);
+        return r;
 }
 
 /* "unfinished name/final name" */

@@ -6,6 +6,7 @@
 
 #include "backends/block-watch.h"
 #include "backends/dir-scan.h"
+#include "backends/mount.h"
 
 /* What a BackendScan of this type is. */
 typedef struct FsScan {
@@ -106,6 +107,19 @@ int fs_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, void 
         return 0;
 }
 
+/* Whether the word is among options that have commas between them. */
+static bool has_option(const char *options, const char *word)
+{
+        while (options) {
+                size_t n = strcspn(options, ",");
+
+                if (n == strlen(word) && startswith(options, word))
+                        return true;
+                options = options[n] ? options + n + 1 : NULL;
+        }
+        return false;
+}
+
 static bool is_read_only_by_wish(const PoolDef *pool)
 {
         char *const *o;
@@ -113,17 +127,21 @@ static bool is_read_only_by_wish(const PoolDef *pool)
         if (streq(pool->source.format, "iso9660"))
                 return true;
         STRV_FOREACH (o, pool->mount_options) {
-                const char *at = *o;
-
-                while (at) {
-                        size_t n = strcspn(at, ",");
-
-                        if (n == 2 && startswith(at, "ro"))
-                                return true;
-                        at = at[n] ? at + n + 1 : NULL;
-                }
+                if (has_option(*o, "ro"))
+                        return true;
         }
         return false;
+}
+
+/* On newer kernels ext4 stays "rw" when it has stopped writing, and says so by other options. */
+static bool has_given_up(BackendContext *ctx)
+{
+        _cleanup_(mount_point_done) MountPoint m = {0};
+        BackendContext quiet = *ctx;
+
+        quiet.error = NULL;
+        return mount_point_find(&quiet, ctx->pool->target_path, &m) >= 0 && m.id != 0 &&
+               (has_option(m.options, "emergency_ro") || has_option(m.options, "shutdown"));
 }
 
 static bool device_is_read_only(const FsScan *s)
@@ -141,7 +159,8 @@ static int report_read_only(BackendContext *ctx, const FsScan *s, PoolReport *re
         struct statvfs v;
 
         if (report->health != HEALTH_OK || is_read_only_by_wish(ctx->pool) ||
-            statvfs(ctx->pool->target_path, &v) < 0 || !(v.f_flag & ST_RDONLY) || device_is_read_only(s))
+            statvfs(ctx->pool->target_path, &v) < 0 || device_is_read_only(s) ||
+            (!(v.f_flag & ST_RDONLY) && !has_given_up(ctx)))
                 return 0;
         report->health = HEALTH_DEGRADED;
         return pool_report_add(report, "read-only",

@@ -175,8 +175,8 @@ static pid_t parent_of(const Search *s, pid_t pid)
         return parent;
 }
 
-/* This process, the daemon, or one in the group of another worker of it: such as a tool that that one runs.
- */
+/* This process, the daemon or what it forked (close-apart.h), or one in the group of another worker of it:
+ * such as a tool that that one runs. */
 static bool is_ours(const Search *s, pid_t pid)
 {
         struct statx exe;
@@ -188,7 +188,7 @@ static bool is_ours(const Search *s, pid_t pid)
         leader = getpgid(pid);
         if (leader <= 0)
                 return false;
-        if (leader == s->self)
+        if (leader == s->self || (leader == getpgid(s->daemon) && parent_of(s, pid) == s->daemon))
                 return true;
         (void) snprintf(path, sizeof path, "%i/exe", (int) leader);
         return parent_of(s, leader) == s->daemon && statx(s->proc_fd, path, 0, STATX_INO, &exe) >= 0 &&

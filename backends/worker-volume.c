@@ -127,6 +127,9 @@ int pool_worker_discard_volume(sd_bus_message *m, void *userdata, sd_bus_error *
         if (r < 0)
                 return r;
         r = w->backend->volume_discard(&ctx, token);
+        /* What the volume failed of may be the pool's trouble. */
+        if (w->watched)
+                pool_worker_look(w);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "service/close-apart.h"
+
 void data_fds_init(DataFds *f)
 {
         for (size_t i = 0; i < DATA_FDS_MAX; i++)
@@ -22,8 +24,7 @@ int data_fds_copy(DataFds *f, const int *fds, size_t n)
 
 void data_fds_close(DataFds *f)
 {
-        for (size_t i = 0; i < DATA_FDS_MAX; i++)
-                f->fds[i] = safe_close(f->fds[i]);
+        close_apart(f->fds, DATA_FDS_MAX);
 }
 
 void data_fds_let_go_of_devices(DataFds *f)

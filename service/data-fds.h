@@ -15,6 +15,7 @@ typedef struct DataFds {
 void data_fds_init(DataFds *f);
 /* Takes copies of n descriptors, DATA_FDS_MAX at most. 0 or negative errno. */
 int data_fds_copy(DataFds *f, const int *fds, size_t n);
+/* Waits for no storage: see close-apart.h. */
 void data_fds_close(DataFds *f);
 /*
  * The worker has them: whoever is the last to close a device waits until all that was written to it is on

@@ -10,7 +10,7 @@ build_packages="gcc meson ninja-build pkg-config libc6-dev libsystemd-dev libxml
 
 # What the tests need besides: real partners (polkit, qemu-img, mkfs), libvirt's schemas, the virtual machine's host side.
 test_packages="clang libclang-rt-14-dev python3-pytest python3-gi polkitd libpolkit-gobject-1-dev libglib2.0-bin
-        libvirt0 libxml2-utils xorriso btrfs-progs dosfstools e2fsprogs xfsprogs parted man-db zsh util-linux mount procps strace
+        libvirt0 libxml2-utils xorriso bindfs btrfs-progs dosfstools e2fsprogs xfsprogs parted man-db zsh util-linux mount procps strace
         $(cat "$(dirname "${BASH_SOURCE[0]}")/vm/host-packages.txt")"
 
 install_packages() {

@@ -111,6 +111,15 @@ void bench_appear(sd_bus *bus, char *argv[])
         (void) munmap(a.made, size);
 }
 
+static uint64_t list_volumes(sd_bus *bus, const char *pool)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *m =
+                new_call(bus, STORAGE_NAME, pool, STORAGE_NAME ".Pool", "ListVolumes");
+
+        check(sd_bus_message_append(m, "a{sv}", 0), "Cannot make a call");
+        return timed_call(bus, m, NULL);
+}
+
 static uint64_t ask(sd_bus *bus, const char *name, const char *path, const char *interface,
                     const char *method, const char *of, const char *property)
 {
@@ -121,9 +130,11 @@ static uint64_t ask(sd_bus *bus, const char *name, const char *path, const char 
         return timed_call(bus, m, NULL);
 }
 
+/* ["idle" | POOL]: a process that does nothing, or a pool, is asked, too. */
 void bench_probe(sd_bus *bus, char *argv[])
 {
-        Times get = {0}, managed = {0}, idle = {0};
+        const char *pool = argv[0] && argv[0][0] == '/' ? argv[0] : NULL;
+        Times get = {0}, managed = {0}, idle = {0}, list = {0};
         char name[64] = "";
         pid_t pid = streq_ptr(argv[0], "idle") ? start_idle(name, sizeof name) : 0;
 
@@ -133,6 +144,8 @@ void bench_probe(sd_bus *bus, char *argv[])
                 times_add(&managed,
                           ask(bus, STORAGE_NAME, STORAGE_ROOT, "org.freedesktop.DBus.ObjectManager",
                               "GetManagedObjects", NULL, NULL));
+                if (pool)
+                        times_add(&list, list_volumes(bus, pool));
                 if (pid > 0)
                         times_add(&idle, ping_idle(bus, name));
         } while (!input_ended(PROBE_PAUSE_MSEC));
@@ -146,8 +159,11 @@ void bench_probe(sd_bus *bus, char *argv[])
         times_print("managed", &managed);
         printf(", ");
         times_print("idle", &idle);
+        printf(", ");
+        times_print("list", &list);
         printf("}\n");
         times_done(&get);
         times_done(&managed);
         times_done(&idle);
+        times_done(&list);
 }

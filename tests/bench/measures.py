@@ -12,6 +12,7 @@ import time
 import harness
 from beside import measure_beside
 from clone import measure_clone
+from failing import measure_failing
 from lines import median, percentile
 from upload import measure_upload
 from world import ROOT, STORAGE, make_empty_files, make_files, rss_kib, run, tool
@@ -324,4 +325,5 @@ MEASURES = {
     "clone": measure_clone,
     "beside": measure_beside,
     "upload": measure_upload,
+    "failing": measure_failing,
 }

@@ -133,6 +133,14 @@ class Storaged:
         return self.call(ROOT, STORAGE + ".Manager", "DefinePool", "(ssa{sv}a{sv})", name, "dir",
                          {"target-path": GLib.Variant("s", folder)}, {"start": GLib.Variant("b", True)})[0]
 
+    def add_disk_pool(self, name, device, folder):
+        """One on an ext4 that is made on the device."""
+        from gi.repository import GLib  # pylint: disable=import-outside-toplevel
+        true = GLib.Variant("b", True)
+        return self.call(ROOT, STORAGE + ".Manager", "DefinePool", "(ssa{sv}a{sv})", name, "fs",
+                         {"source-devices": GLib.Variant("as", [device]), "source-format": GLib.Variant("s", "ext4"),
+                          "target-path": GLib.Variant("s", folder)}, {"build": true, "start": true})[0]
+
     def stop_pool(self, path):
         self.call(path, STORAGE + ".Pool", "Stop", "(a{sv})", {})
 
