@@ -28,12 +28,21 @@ def read(path):
         return f.read()
 
 
+def look(*arguments):
+    """qemu-img, once those that were killed have let go of the image."""
+    def run():
+        done = qemu_img(*arguments, check=False)
+        return None if "lock" in done.stderr else done
+    done = wait_until(run, what="an image to be let go of")
+    assert done.returncode == 0, (arguments, done.stderr)
+
+
 def guest_sees(path, kind):
     """What a guest would read of it."""
     if kind == "raw":
         return read(path)
     with tempfile.NamedTemporaryFile(dir="/dev/shm") as raw:
-        qemu_img("convert", "-U", "-f", kind, "-O", "raw", path, raw.name)
+        look("convert", "-f", kind, "-O", "raw", path, raw.name)
         return raw.read()
 
 
@@ -108,7 +117,7 @@ class Makes(Operation):
             return OLD
         path = f"{place.folder}/{self.made}"
         if self.kind != "raw":
-            qemu_img("check", "-q", "-f", self.kind, path)
+            look("check", "-q", "-f", self.kind, path)
         assert guest_sees(path, self.kind) == self.contents(), f"{self.made} is not whole"
         assert place.volume(self.made).get("Problem") == ""
         return NEW
@@ -334,7 +343,7 @@ class Revert(Changes):
     def state(self, place):
         state = super().state(place)
         if state != MARKED:
-            qemu_img("check", "-q", "-f", "qcow2", f"{place.folder}/{self.name}")
+            look("check", "-q", "-f", "qcow2", f"{place.folder}/{self.name}")
         return state
 
 
@@ -360,7 +369,7 @@ class Flatten(Changes):
 
     def state(self, place):
         assert super().state(place) == NEW, "the contents stay"
-        qemu_img("check", "-q", "-f", "qcow2", f"{place.folder}/{self.name}")
+        look("check", "-q", "-f", "qcow2", f"{place.folder}/{self.name}")
         return NEW if place.volume(self.name).get("BackingPath") == "" else OLD
 
     def clean(self, place):
@@ -430,4 +439,4 @@ def told(error):
 
 
 # For what is killed, and for what is cancelled.
-SMALL, LARGE = 8 * MIB, 64 * MIB
+SMALL, LARGE = 8 * MIB, 32 * MIB
