@@ -281,8 +281,7 @@ class Wipe(Changes):
         return place.volume(self.name).start("Wipe", options)
 
 
-class Overwrite(Wipe):"); b=s.index("class Allocate(Changes):")
-s=s[:a]+'''class Overwrite(Wipe):
+class Overwrite(Wipe):
     """In passes, of a file that takes no space yet."""
 
     needs_space = True
