@@ -19,7 +19,8 @@ const Option global_options[] = {
 };
 
 const Command *const command_tables[] = {pool_commands, volume_commands, snapshot_commands,
-                                         job_commands,  other_commands,  NULL};
+                                         job_commands,  secret_commands, other_commands,
+                                         NULL};
 
 static void print_line(const char *left, const char *right)
 {
@@ -61,7 +62,7 @@ void help_commands(const char *group)
 {
         (void) printf("Usage: storagectl [OPTION...] %s%sCOMMAND [OPTION...] [OPERAND...]\n\n"
                       "Manages storage pools and volumes for virtual machines.\n\nCommands:\n",
-                      strempty(group), group ? " " : "[pool|volume|job] ");
+                      strempty(group), group ? " " : "[pool|volume|job|secret] ");
         for (size_t t = 0; command_tables[t]; t++) {
                 for (const Command *command = command_tables[t]; command->name; command++) {
                         char left[96];

@@ -69,4 +69,5 @@ extern const Command pool_commands[];
 extern const Command volume_commands[];
 extern const Command snapshot_commands[];
 extern const Command job_commands[];
+extern const Command secret_commands[];
 extern const Command other_commands[];

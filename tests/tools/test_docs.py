@@ -16,7 +16,7 @@ INTERFACES = sorted(glob.glob(f"{SOURCE}/interfaces/*.xml"))
 PAGES = sorted(glob.glob(f"{SOURCE}/docs/*.[158]"))
 BASH = f"{SOURCE}/tools/completions/storagectl.bash"
 ZSH = f"{SOURCE}/tools/completions/_storagectl"
-GROUPS = ("pool", "volume", "volume snapshot", "job")
+GROUPS = ("pool", "volume", "volume snapshot", "job", "secret")
 
 
 def run(*argv, **more):
@@ -115,7 +115,7 @@ def test_page_has_no_warnings(path):
 
 def test_page_tells_every_command_and_option(storagectl_binary, manual):
     known = commands(storagectl_binary)
-    assert len(known) == 44
+    assert len(known) == 47
     for command in known:
         assert re.search(r"^ +" + " ".join(command) + r"\b", manual, re.MULTILINE), command
         for option in options(storagectl_binary, *command):
@@ -225,7 +225,7 @@ def test_zsh_knows_every_command_and_option(storagectl_binary):
     text = read(ZSH)
     if shutil.which("zsh"):
         run("zsh", "-n", ZSH)
-    functions = dict(re.findall(r"^_storagectl_(pool|volume|snapshot|job)\(\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL))
+    functions = dict(re.findall(r"^_storagectl_(pool|volume|snapshot|job|secret)\(\) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL))
     for command in commands(storagectl_binary):
         body = functions[command[0].split()[-1]] if len(command) > 1 else text
         assert f"'{command[-1]}:" in body, command

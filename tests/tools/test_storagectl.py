@@ -366,6 +366,31 @@ def test_descriptions_for_guests(tool, pool, folder):
     assert "bus" in tool.fails(2, "volume", "disk-xml", pool, "v.qcow2", "--bus", "omni")
 
 
+def test_secrets(tool, pool, folder, tmp_path):
+    assert tool.ok("secret", "set", "disk", "-", "--description", "of a disk", stdin="open sesame") == (
+        "Secret disk stored.\n")
+    (tmp_path / "passphrase").write_text("another", encoding="utf-8")
+    tool.ok("secret", "set", "other", tmp_path / "passphrase")
+    secrets = {s["Usage"]: s for s in tool.json("secret", "list")}
+    assert set(secrets) == {"disk", "other"} and secrets["disk"]["Description"] == "of a disk"
+    assert tool.ok("secret", "list").splitlines()[0].split() == ["USAGE", "UUID", "DESCRIPTION"]
+    tool.ok("volume", "create", pool, "v", "1M", "--encryption", "luks", "--secret", "disk")
+    assert volume(tool, "v")["Encryption"] == "luks"
+    tool.fails(6, "secret", "remove", "disk")
+    assert tool.ok("secret", "remove", secrets["other"]["UUID"]).endswith("removed.\n")
+    tool.fails(3, "secret", "remove", "other")
+    tool.fails(2, "secret", "set", "long", "-", stdin="x" * 5000)
+
+
+def test_secret_is_asked_for_twice(tool):
+    terminal = Terminal(tool, "secret", "set", "asked")
+    for question in ("Secret: ", "The same again: "):
+        terminal.read_until(question)
+        time.sleep(0.2)
+        os.write(terminal.fd, b"open sesame\n")
+    assert terminal.end() == 0 and "sesame" not in terminal.text and "Secret asked stored." in terminal.text
+
+
 def test_users(tool, pool, folder):
     tool.ok("volume", "create", pool, "v", "1M")
     assert tool.json("volume", "users", pool, "v") == []

@@ -71,6 +71,8 @@ import pytest
     (["volume", "snapshot", "create", "p", "v"], "and then the name of the snapshot"),
     (["volume", "rebase", "p", "v"], "and then the volume to build it on"),
     (["volume", "flatten", "p"], "give a pool and the name of a volume in it"),
+    (["secret", "set"], "operands are missing: storagectl secret set USAGE"),
+    (["secret", "set", "s"], "there is no terminal to ask for the secret"),
     (["volume", "wipe", "p"], "give a pool and the name of a volume in it"),
     (["vol-wipe"], "what virsh calls so is 'volume wipe' here"),
     (["volume", "delete", "p"], "give a pool and the name of a volume in it"),

@@ -46,6 +46,8 @@ __storagectl_options() {
         'volume resize') echo "$common --shrink --delta --allocate --force" ;;
         'volume disk-xml') echo "$common --bus --device --target --readonly --format --secret" ;;
         'volume blockdev') echo "$common --node-name --readonly --format --secret" ;;
+        'secret set') echo "$common --description --uuid --force" ;;
+        'secret remove') echo "$common --force" ;;
         'volume rebase') echo "$common --unsafe" ;;
         'volume wipe') echo "$common --algorithm --force" ;;
         'volume snapshot list') echo "$common --names" ;;
@@ -100,7 +102,7 @@ __storagectl_value() {
                 ;;
         --uuid | --source-host | --source-name | --source-format | --source-protocol-ver | --source-initiator | \
                 --auth-username | --secret | --adapter | --mount-option | --mode | --label | --prefix | \
-                --raid-spares | --raid-chunk-size | --allocation | --capacity | --offset | --length | --node-name | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
+                --raid-spares | --raid-chunk-size | --allocation | --capacity | --offset | --length | --node-name | --description | --compat | --cluster-size | --encryption | --partition-type | --count | --timeout) ;;
         *) return 1 ;;
         esac
 }
@@ -156,6 +158,12 @@ __storagectl_operand() {
                         COMPREPLY=($(compgen -f -- "$cur"))
                 fi
                 ;;
+        'secret set')
+                if ((${#operands[@]} == 1)); then
+                        compopt -o filenames
+                        COMPREPLY=($(compgen -f -- "$cur"))
+                fi
+                ;;
         'job watch' | 'job cancel')
                 COMPREPLY=($(compgen -W "$(storagectl "${bus[@]}" job list --no-legend 2>/dev/null |
                         while read -r job _; do echo "$job"; done)" -- "$cur"))
@@ -181,7 +189,7 @@ _storagectl() {
                                 skip=1
                         fi
                         COMPREPLY=()
-                elif [[ ! $command || $command =~ ^(pool|volume|job|volume snapshot)$ || "$command $word" == 'volume snapshot' ]]; then
+                elif [[ ! $command || $command =~ ^(pool|volume|job|secret|volume snapshot)$ || "$command $word" == 'volume snapshot' ]]; then
                         command=${command:+$command }$word
                 else
                         operands+=("$word")
@@ -197,12 +205,13 @@ _storagectl() {
                 return 0
         fi
         case $command in
-        '') COMPREPLY=($(compgen -W 'pool volume job monitor capabilities' -- "$cur")) ;;
+        '') COMPREPLY=($(compgen -W 'pool volume job secret monitor capabilities' -- "$cur")) ;;
         pool) COMPREPLY=($(compgen -W 'list show define create update build start stop delete undefine refresh
                 autostart find-sources add-device fail-device remove-device' -- "$cur")) ;;
         volume) COMPREPLY=($(compgen -W 'list show create clone convert import delete resize wipe upload download cat flatten rebase
                 commit tree users disk-xml blockdev snapshot' -- "$cur")) ;;
         'volume snapshot') COMPREPLY=($(compgen -W 'create list revert delete' -- "$cur")) ;;
+        secret) COMPREPLY=($(compgen -W 'set list remove' -- "$cur")) ;;
         job) COMPREPLY=($(compgen -W 'list watch cancel' -- "$cur")) ;;
         *) __storagectl_operand ;;
         esac
