@@ -4,6 +4,7 @@
 #include "interfaces/paths.h"
 #include "interfaces/pool-methods.h"
 #include "interfaces/reply.h"
+#include "service/volume-chain.h"
 #include "service/volume-jobs.h"
 
 typedef struct CreateArguments {
@@ -27,7 +28,7 @@ static int resolve_backing(Manager *m, VolumeDef *def, const char *object, sd_bu
         def->backing_path = volume_path(v);
         if (!def->backing_path)
                 return -ENOMEM;
-        return def->backing_format ? 0 : free_and_strdup(&def->backing_format, v->row.format);
+        return def->backing_format ? 0 : free_and_strdup(&def->backing_format, volume_image_format(v));
 }
 
 static int check_arguments(const CreateArguments *a, sd_bus_error *error)
