@@ -92,7 +92,8 @@ def test_a_guest_with_a_node_of_its_own(new_pool, links, loop, tmp_path, mode):
               'print(f, flush=True); sys.stdin.read()" "$1/guest" "$5"')
     with subprocess.Popen(["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path), str(os.major(numbers)),
                            str(os.minor(numbers)), "/usr/bin/python3", mode],
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as guest:
+                          # A child of the worker's parent, in its group, would be the service itself.
+                          start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as guest:
         assert guest.stdout.readline() == b"3\n"
         refusal = refused(pool, "OpenVolume", "(ssa{sv})", "disk", "write", {})
         assert refusal.name == "InUse" and f"process {guest.pid} (python3" in refusal.message

@@ -16,8 +16,8 @@ def apply(store, *changes):
 def test_describe(store):
     described = {kind: (operations, missing) for kind, operations, missing in store.call("Describe")[0]}
     operations, missing = described["dir"]
-    assert operations == ("build start stop delete refresh create delete-volume resize open clone upload download wipe "
-                          "snapshot flatten rebase commit").split()
+    assert operations == ("build start stop delete refresh create delete-volume resize open clone import upload download "
+                          "wipe snapshot flatten rebase commit").split()
     assert missing == ([] if shutil.which("qemu-img") else ["qemu-img"])
 
 
