@@ -61,6 +61,9 @@ int block_device_describe_whole_use(BackendContext *ctx, const BlockDevice *dev,
  * has it open for a moment, as udev and its tools, is waited for. verb: "cannot be partitioned".
  */
 int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, const char *verb);
+/* The same, but what processes have open is left to in_use_refuse_mode(), which minds what it is opened for.
+ */
+int block_device_require_unheld(BackendContext *ctx, const BlockDevice *dev, const char *verb);
 /*
  * What Build must ask before it writes: read-only devices and those in use are refused always; one on which
  * blkid recognises something is refused (Exists, naming it) unless overwrite.

@@ -287,7 +287,7 @@ static int describe_writers(const BlockDevice *dev, char **ret)
         }
 }
 
-int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, const char *verb)
+static int require(BackendContext *ctx, const BlockDevice *dev, const char *verb, bool no_writers)
 {
         _cleanup_free_ char *words = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -296,7 +296,7 @@ int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, con
         r = block_device_describe_use(ctx, dev, &words);
         if (r < 0)
                 return r;
-        if (!words) {
+        if (!words && no_writers) {
                 r = describe_writers(dev, &words);
                 if (r < 0)
                         return error_set_errno(ctx->error, r, "Cannot find out who uses %s", dev->path);
@@ -310,4 +310,14 @@ int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, con
                                   "%s %s: some process or the kernel holds it for itself alone", dev->path,
                                   verb);
         return 0;
+}
+
+int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, const char *verb)
+{
+        return require(ctx, dev, verb, true);
+}
+
+int block_device_require_unheld(BackendContext *ctx, const BlockDevice *dev, const char *verb)
+{
+        return require(ctx, dev, verb, false);
 }

@@ -74,7 +74,7 @@ int device_open(BackendContext *ctx, int dir_fd, const char *name, OpenMode mode
                 return -ENOMEM;
         r = block_device_find(ctx, path, &dev);
         if (r >= 0 && write)
-                r = block_device_require_unused(ctx, &dev, "cannot be opened for writing");
+                r = block_device_require_unheld(ctx, &dev, "cannot be opened for writing");
         if (r < 0)
                 return r;
         fd = openat(dir_fd, name, (write ? O_RDWR | O_EXCL : O_RDONLY) | O_CLOEXEC | O_NOCTTY);

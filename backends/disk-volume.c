@@ -347,7 +347,7 @@ int disk_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool 
         if (r >= 0)
                 r = block_device_find(ctx, node, &device);
         if (r >= 0 && write)
-                r = block_device_require_unused(ctx, &device, "cannot be opened for writing");
+                r = block_device_require_unheld(ctx, &device, "cannot be opened for writing");
         if (r < 0)
                 return r;
         fd = open(node, (write ? O_RDWR | O_EXCL : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
