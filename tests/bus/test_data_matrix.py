@@ -82,7 +82,9 @@ def test_full_disk(world, service, rng, kind):
     if isinstance(operation, Changes):
         assert operation.state(place) in (OLD, MARKED)
     else:
-        assert operation.state(place) == OLD and os.statvfs(folder).f_bfree == free
+        assert operation.state(place) == OLD
+        # Another process lets go of it last: what is on its way to a disk that hangs could hold the service.
+        wait_until(lambda: os.statvfs(folder).f_bfree == free, 10, "the space to be free again")
 
 
 def cancel(service, operation, place, after):
