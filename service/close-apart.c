@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service/close-apart.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include "common/util.h"
 
@@ -33,12 +35,25 @@ static _Noreturn void keep_until_the_end(int *fds, size_t n)
         _exit(EXIT_SUCCESS);
 }
 
+/* What still has a name is only let go of by its last descriptor, not removed. */
+static bool has_name(int fd)
+{
+        struct statx stx;
+
+        return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_NLINK, &stx) >= 0 &&
+               stx.stx_nlink > 0;
+}
+
 void close_apart(int *fds, size_t n)
 {
         bool any = false;
 
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
+                /* Now, and with it the locks on it: whoever hears of the end of a job may open it. */
+                if (fds[i] >= 0 && has_name(fds[i]))
+                        fds[i] = safe_close(fds[i]);
                 any = any || fds[i] >= 0;
+        }
         if (any && fork() == 0)
                 keep_until_the_end(fds, n);
         for (size_t i = 0; i < n; i++)
