@@ -3,6 +3,7 @@
 
 import json
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -30,6 +31,9 @@ COMMAND_LINE = (
 
 class Machine:
     """Tests and the machine for them. `work` is a folder of its own, where console and results stay."""
+
+    # The run is over: those that still run do not go on.
+    end_all = threading.Event()
 
     def __init__(self, image, install, tests, work):
         self.image = image
@@ -72,7 +76,7 @@ class Machine:
                 self.follow(report, started)
                 self.look_at_the_power()
                 self.failure = None if terminal else self.late(time.monotonic() - started)
-                if self.failure or self._power_off:
+                if self.failure or self._power_off or self.end_all.is_set():
                     break
         finally:
             qemu.kill()
