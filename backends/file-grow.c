@@ -31,6 +31,8 @@ static int check(Grow *g)
 
         if (!raw && !streq(g->row.format, "qcow2"))
                 return refuse(g, STORAGE_ERROR_UNSUPPORTED, "only raw and qcow2 volumes can");
+        if (!raw && g->row.extra && g->row.extra->damaged)
+                return refuse(g, STORAGE_ERROR_FAILED, "it is damaged, or cannot be understood");
         if (g->row.extra && g->row.extra->encryption != ENCRYPTION_NONE)
                 return refuse(g, STORAGE_ERROR_UNSUPPORTED, "it is encrypted");
         if (g->row.extra && (g->row.extra->backing_path || g->row.extra->data_file))

@@ -66,6 +66,8 @@ static int check(Resize *z)
                 return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a file can have");
         if (!streq(format, "raw"))
                 z->capacity = (z->capacity + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
+        if (!is_plain(z) && z->row.extra && z->row.extra->damaged)
+                return refuse(z, STORAGE_ERROR_FAILED, "it is damaged, or cannot be understood");
         if (z->row.extra && z->row.extra->data_file)
                 return refuse(z, STORAGE_ERROR_UNSUPPORTED, "its data is in another file");
         if (z->capacity >= z->row.capacity)

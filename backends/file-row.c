@@ -166,6 +166,7 @@ static int take_extra(const char *folder, ImageExtra *from, VolumeRow *row)
         to->extended_l2 = from->extended_l2;
         to->data_file = TAKE_PTR(from->data_file);
         to->cluster_size = from->cluster_size;
+        to->damaged = image_is_damaged(from);
         r = set_problem(from, to);
         if (r < 0)
                 return r;

@@ -56,11 +56,29 @@ static int refuse(BackendContext *ctx, const char *name, size_t i, const char *e
                           i == 0 ? "its source" : "an image that its source is built on", why);
 }
 
+int image_chain_probe(int fd, uint8_t *head, ImageFile *file, ImageInfo *ret)
+{
+        ssize_t n;
+        int r;
+
+        *file = (ImageFile){.fd = fd, .head = head, .allocated = UINT64_MAX};
+        r = copy_size(fd, &file->size);
+        if (r < 0)
+                return r;
+        n = pread(fd, head, IMAGE_HEAD_SIZE, 0);
+        if (n < 0)
+                return -errno;
+        file->n_head = (size_t) n;
+        return image_probe(file, ret);
+}
+
 static int check_extra(BackendContext *ctx, const ImageChain *chain, size_t i, const ImageExtra *extra,
                        const char *name)
 {
         bool encrypted = extra && extra->encryption != ENCRYPTION_NONE;
 
+        if (!image_format_is_plain(chain->formats[i]) && image_is_damaged(extra))
+                return refuse(ctx, name, i, STORAGE_ERROR_FAILED, "is damaged, or cannot be understood");
         if (i == 0 && chain->decrypt && (!encrypted || extra->encryption != ENCRYPTION_LUKS))
                 return refuse(ctx, name, i, STORAGE_ERROR_BUSY,
                               "is not encrypted as it was when it was looked at last; try again");
@@ -95,25 +113,19 @@ static int check_member(BackendContext *ctx, const ImageChain *chain, size_t i, 
 {
         ImageFormat format = chain->formats[i];
         uint8_t head[IMAGE_HEAD_SIZE];
-        ImageFile file = {.fd = chain->fds[i], .head = head, .allocated = UINT64_MAX};
         ImageInfo info = {};
-        ssize_t n;
+        ImageFile file;
         int r;
 
-        r = copy_size(file.fd, &file.size);
+        r = copy_size(chain->fds[i], ret_capacity);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot look at what is copied to volume '%s'", name);
-        *ret_capacity = file.size;
         *ret_snapshots = false;
         if (image_format_is_plain(format) && !(i == 0 && chain->decrypt))
                 return 0;
-        n = pread(file.fd, head, sizeof(head), 0);
-        if (n < 0)
-                return error_set_errno(ctx->error, errno, "Cannot read what is copied to volume '%s'", name);
-        file.n_head = (size_t) n;
-        r = image_probe(&file, &info);
+        r = image_chain_probe(chain->fds[i], head, &file, &info);
         if (r < 0)
-                return error_set_errno(ctx->error, r, "Cannot make volume '%s'", name);
+                return error_set_errno(ctx->error, r, "Cannot read what is copied to volume '%s'", name);
         if (info.format != format)
                 r = refuse(ctx, name, i, STORAGE_ERROR_BUSY,
                            "is not of the format that it should have; try again");

@@ -26,11 +26,17 @@ int image_chain_read(sd_bus_message *m, ImageChain *ret, sd_bus_error *error);
 bool image_format_is_plain(ImageFormat format);
 
 /*
- * Looks into the headers as they are now. Unsupported: an image is encrypted (but the
- * first one may be, if it is decrypted), or has its data in files that
- * it names, which nobody has looked at. Busy: the image is built on something else than the chain says.
- * *ret_capacity: what a guest sees of the image, 0 if its header does not tell; *ret_snapshots: it has
- * internal ones. name: of the new volume.
+ * Reads the header of fd. head has IMAGE_HEAD_SIZE bytes, and file borrows it. ret is freed with
+ * image_info_done(). 0 or a negative errno.
+ */
+int image_chain_probe(int fd, uint8_t *head, ImageFile *file, ImageInfo *ret);
+
+/*
+ * Looks into the headers as they are now. Failed: one is damaged, see image_is_damaged(). Unsupported: an
+ * image is encrypted (but the first one may be, if it is decrypted), or has its data in files that it names,
+ * which nobody has looked at. Busy: the image is built on something else than the chain says. *ret_capacity:
+ * what a guest sees of the image, 0 if its header does not tell; *ret_snapshots: it has internal ones. name:
+ * of the new volume.
  */
 int image_chain_check(BackendContext *ctx, const ImageChain *chain, const char *name, uint64_t *ret_capacity,
                       bool *ret_snapshots);

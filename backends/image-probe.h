@@ -57,12 +57,22 @@ typedef struct ImageExtra {
         bool lazy_refcounts, extended_l2; /* qcow2 */
         bool dirty, corrupt;      /* qcow2's incompatible feature bits; dirty also of qed and ploop */
         bool external_data;       /* qcow2: data is in another file */
-        char *data_file;          /* its name, if recorded */
+        char *data_file;          /* its name; IMAGE_DATA_FILE_UNNAMED if none could be read */
         uint64_t cluster_size;    /* bytes; 0: the format has none */
         ImageSnapshot *snapshots; /* qcow2; at most IMAGE_SNAPSHOTS_MAX */
         size_t n_snapshots;
-        char *problem; /* for people: what the header says that cannot be true; NULL: nothing wrong */
+        char *problem;      /* for people: what the header says that cannot be true; NULL: nothing wrong */
+        bool only_unlisted; /* problem only tells that there are more snapshots than those */
 } ImageExtra;
+
+/* Of an image that has its data in a file of which the header gives no name, or none that we can read. */
+#define IMAGE_DATA_FILE_UNNAMED "(not named)"
+
+/*
+ * Whether the header lies, or is not understood. QEMU must not open such an image: it may find in it what we
+ * did not see, such as the names of other files, and opens those with our rights.
+ */
+bool image_is_damaged(const ImageExtra *extra);
 
 typedef struct ImageInfo {
         ImageFormat format;

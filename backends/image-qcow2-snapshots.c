@@ -142,8 +142,10 @@ int image_read_qcow2_snapshots(const ImageFile *file, ImageInfo *info, uint32_t 
                         return r;
                 off += size;
         }
-        if (n > IMAGE_SNAPSHOTS_MAX)
+        if (n > IMAGE_SNAPSHOTS_MAX) {
+                info->extra->only_unlisted = !info->extra->problem;
                 return image_problem(info, "Of %" PRIu32 " snapshots only the first %u are listed.", n,
                                      IMAGE_SNAPSHOTS_MAX);
+        }
         return 0;
 }

@@ -9,7 +9,6 @@
 
 #define HEADER_V2 72U
 #define HEADER_V3 104U
-#define HEADER_MAX 4096U
 
 #define INCOMPAT_DIRTY (UINT64_C(1) << 0)
 #define INCOMPAT_CORRUPT (UINT64_C(1) << 1)
@@ -105,12 +104,16 @@ static int read_extensions(const ImageFile *file, ImageInfo *info, Qcow2 *q)
 {
         uint64_t off = q->header_length, end = q->backing_offset ? q->backing_offset : cluster_size(q);
 
-        for (unsigned i = 0; i < EXTENSIONS_MAX && off + 8 <= end && off + 8 <= file->size; i++) {
+        for (unsigned i = 0; off + 8 <= end && off + 8 <= file->size; i++) {
                 _cleanup_free_ char *data = NULL;
                 uint8_t head[8];
                 uint32_t type, n;
                 int r;
 
+                /* QEMU reads them all: what is not looked at may be what matters. */
+                if (i >= EXTENSIONS_MAX)
+                        return image_problem(info, "The header has more than %u extensions.",
+                                             EXTENSIONS_MAX);
                 r = image_read(file, info, off, head, sizeof head, "header extension");
                 if (r <= 0)
                         return r;
@@ -192,7 +195,6 @@ static int read_features(ImageInfo *info, const Qcow2 *q)
                 return r;
         extra->dirty = q->incompatible & INCOMPAT_DIRTY;
         extra->corrupt = q->incompatible & INCOMPAT_CORRUPT;
-        extra->external_data = q->incompatible & INCOMPAT_EXTERNAL_DATA;
         extra->extended_l2 = q->incompatible & INCOMPAT_EXTENDED_L2;
         extra->lazy_refcounts = q->compatible & COMPAT_LAZY_REFCOUNTS;
         if (q->incompatible & ~INCOMPAT_KNOWN)
@@ -236,22 +238,21 @@ static int read_fixed(const ImageFile *file, ImageInfo *info, Qcow2 *q, uint8_t 
         q->incompatible = read_be64(h + 72);
         q->compatible = read_be64(h + 80);
         q->header_length = read_be32(h + 100);
-        if (q->header_length < HEADER_V3 || q->header_length > HEADER_MAX ||
-            q->header_length > cluster_size(q)) {
+        /* Before anything else is judged: whatever is wrong besides, this is to be seen. */
+        info->extra->external_data = q->incompatible & INCOMPAT_EXTERNAL_DATA;
+        if (q->header_length < HEADER_V3 || q->header_length > cluster_size(q)) {
                 r = image_problem(info, "The header says that it has %" PRIu32 " bytes.", q->header_length);
                 return r < 0 ? r : 0;
         }
         return 1;
 }
 
-int image_read_qcow2(const ImageFile *file, ImageInfo *info)
+static int read_all(const ImageFile *file, ImageInfo *info)
 {
         uint8_t h[HEADER_V3];
         Qcow2 q = {};
         int r;
 
-        if (!image_extra(info))
-                return -ENOMEM;
         r = read_fixed(file, info, &q, h);
         if (r <= 0)
                 return r;
@@ -275,4 +276,17 @@ int image_read_qcow2(const ImageFile *file, ImageInfo *info)
         if (r < 0)
                 return r;
         return image_read_qcow2_snapshots(file, info, q.n_snapshots, q.snapshots_offset);
+}
+
+int image_read_qcow2(const ImageFile *file, ImageInfo *info)
+{
+        int r;
+
+        if (!image_extra(info))
+                return -ENOMEM;
+        r = read_all(file, info);
+        /* Who has to know whether there is such a file asks for its name. */
+        if (r >= 0 && info->extra->external_data && !info->extra->data_file)
+                r = free_and_strdup(&info->extra->data_file, IMAGE_DATA_FILE_UNNAMED);
+        return r < 0 ? r : 0;
 }

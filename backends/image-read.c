@@ -10,6 +10,11 @@ ImageExtra *image_extra(ImageInfo *info)
         return info->extra;
 }
 
+bool image_is_damaged(const ImageExtra *extra)
+{
+        return extra && extra->problem && !extra->only_unlisted;
+}
+
 int image_problem(ImageInfo *info, const char *format, ...)
 {
         ImageExtra *extra = image_extra(info);

@@ -159,12 +159,38 @@ int image_rebase(BackendContext *ctx, const ImageRebase *b)
         return r;
 }
 
+/* QEMU opens the image for this, and with it what its header names besides the backing store. */
+static int check_header(BackendContext *ctx, const char *volume, int fd, ImageFormat format)
+{
+        uint8_t head[IMAGE_HEAD_SIZE];
+        ImageInfo info = {};
+        ImageFile file;
+        int r;
+
+        r = image_chain_probe(fd, head, &file, &info);
+        if (r < 0)
+                return fail(ctx, volume, r);
+        if (info.format != format)
+                r = refuse(ctx, volume, "it is not of the format that it should have; try again");
+        else if (image_is_damaged(info.extra))
+                r = error_setf(ctx->error, STORAGE_ERROR_FAILED,
+                               "Cannot change what volume '%s' is built on: it is damaged, or cannot be "
+                               "understood",
+                               volume);
+        else if (info.extra && info.extra->external_data)
+                r = refuse(ctx, volume, "its data is in another file");
+        image_info_done(&info);
+        return r;
+}
+
 int image_record_backing(BackendContext *ctx, const char *volume, int fd, ImageFormat format,
                          const char *backing_path, const char *backing_format)
 {
         int r;
 
         r = require_format(ctx, volume, format);
+        if (r >= 0)
+                r = check_header(ctx, volume, fd, format);
         if (r >= 0)
                 r = record(ctx, volume, fd, format, backing_path, backing_format);
         if (r >= 0 && fsync(fd) < 0)

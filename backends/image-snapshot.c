@@ -60,6 +60,8 @@ static int check(Snapshot *s)
         if (!streq(s->row.format, "qcow2") || !extra)
                 return refuse(s, STORAGE_ERROR_UNSUPPORTED,
                               "only images of format qcow2 have snapshots in them");
+        if (extra->damaged)
+                return refuse(s, STORAGE_ERROR_FAILED, "it is damaged, or cannot be understood");
         if (extra->data_file)
                 return refuse(s, STORAGE_ERROR_UNSUPPORTED, "its data is in another file");
         if (extra->encryption != ENCRYPTION_NONE)

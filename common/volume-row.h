@@ -32,6 +32,7 @@ typedef struct VolumeExtra {
         uint64_t cluster_size;
         char *label;   /* SELinux label; NULL: none */
         char *problem; /* for people */
+        bool damaged;  /* QEMU must not open it, see image_is_damaged(); within a worker only */
         VolumeSnapshot *snapshots;
         size_t n_snapshots;
         VolumeExtent *extents; /* where on the pool's devices it lies */

@@ -466,6 +466,38 @@ def test_qcow2_that_lies(tmp_path, name):
     assert 'does not fit' in d['problem'] or not name.startswith('extension')
 
 
+# A data file whose name is hidden from who does not read all that QEMU reads: it must be seen that there is
+# one, whatever else is wrong.
+def hidden_data_file(path, way):
+    content = bytearray(path.read_bytes())
+    length, = struct.unpack('>I', content[100:104])
+    extensions = bytes(content[length:length + 2048])
+    if way == 'long header':
+        content[100:104] = be32(8192)
+        content[length:8192] = bytes(8192 - length)
+        length = 8192
+    elif way == 'many extensions':
+        extensions = (be32(0x12345678) + be32(0)) * 70 + extensions
+    elif way == 'header too long':
+        content[100:104] = be32(65537)
+    elif way == 'no name':
+        extensions = bytes(2048)
+    content[length:length + len(extensions)] = extensions
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize('way', ['long header', 'many extensions', 'header too long', 'no name'])
+def test_a_data_file_cannot_be_hidden(tmp_path, way):
+    path = create(tmp_path / 'image', 'qcow2', '-o', f'data_file={tmp_path}/data', '10M')
+    d = probe(hidden_data_file(path, way))
+    assert d['external-data'] == 1
+    if way == 'long header':
+        assert d['data-file'] == f'{tmp_path}/data' and d['capacity'] == 10 * MIB and 'problem' not in d
+    else:
+        assert d['data-file'] == '(not named)' and ('problem' in d) == (way != 'no name')
+
+
 def le32(v):
     return struct.pack('<I', v)
 
