@@ -339,7 +339,13 @@ int file_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret)
                 return error_set_errno(ctx->error, fd, "What was made for volume '%s' in pool '%s' is gone",
                                        name, ctx->pool->name);
         r = unfinished_publish_name(dir_fd, tmp, name);
-        return r < 0 ? publish_error(ctx, r, name) : read_row(ctx, fd, name, ret);
+        if (r < 0)
+                return publish_error(ctx, r, name);
+        /* Until the folder is on the disk, a loss of power brings back the name that is removed as a
+         * leftover. */
+        if (fsync(dir_fd) < 0)
+                return error_set_errno(ctx->error, errno, "Cannot write volume '%s' to its storage", name);
+        return read_row(ctx, fd, name, ret);
 }
 
 int file_volume_discard(BackendContext *ctx, const char *token)

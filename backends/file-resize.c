@@ -87,6 +87,9 @@ static int resize_raw(Resize *z)
         if (ftruncate(z->fd, (off_t) (z->header + z->capacity)) < 0)
                 return error_set_errno(z->ctx->error, errno, "Cannot resize volume '%s' of pool '%s'",
                                        z->name, z->ctx->pool->name);
+        if (fsync(z->fd) < 0)
+                return error_set_errno(z->ctx->error, errno, "Cannot write volume '%s' to its storage",
+                                       z->name);
         return 0;
 }
 

@@ -139,22 +139,6 @@ void incomplete_clear(Manager *m, const char *pool_uuid, const char *volume, uin
         (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
 }
 
-void incomplete_sweep(Pool *pool)
-{
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
-        Manager *m = pool->manager;
-        Incomplete *i, *next;
-
-        TAILQ_FOREACH_SAFE (i, &m->incomplete, entry, next) {
-                if (!streq(i->pool_uuid, pool->def->uuid) || volume_find(pool, i->volume))
-                        continue;
-                if (remove_file(m, &list, i->id) >= 0)
-                        mark_unlink(m, i);
-        }
-        if (list)
-                (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
-}
-
 bool incomplete_is_marked(const Volume *v)
 {
         Incomplete *i;

@@ -18,8 +18,6 @@ int incomplete_mark(Manager *m, const char *pool_uuid, const char *volume, const
 /* These bytes are whole again, or (0 to UINT64_MAX) the volume is gone. */
 void incomplete_clear(Manager *m, const char *pool_uuid, const char *volume, uint64_t start, uint64_t end);
 bool incomplete_is_marked(const Volume *v);
-/* A complete listing of the pool is in memory: marks of volumes that are not there any more are removed. */
-void incomplete_sweep(Pool *pool);
 /* What Volume.Problem says of it, in words for people, owned by the caller; *ret is NULL if it is not
  * marked. */
 int incomplete_describe(const Volume *v, char **ret);

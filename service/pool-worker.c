@@ -136,8 +136,6 @@ static void sweep(Pool *pool)
                         volume_remove(v);
         }
         snapshot_files_sweep(pool, false);
-        incomplete_sweep(pool);
-        volume_secrets_sweep(pool);
 }
 
 static void on_status(Pool *pool, sd_bus_message *m)
@@ -193,7 +191,7 @@ static void on_rows(Pool *pool, sd_bus_message *m)
                 Volume *v = volume_find(pool, name);
 
                 if (v)
-                        volume_remove(v);
+                        volume_gone(v);
                 else
                         snapshot_file_remove(pool, name);
         }

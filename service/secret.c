@@ -311,7 +311,16 @@ static int load_one(Manager *m, const char *path, const char *uuid)
 static void remove_leftover(Manager *m, const char *file, const char *uuid)
 {
         _cleanup_(store_change_freep) StoreChange *list = NULL;
+        _cleanup_free_ char *info = NULL, *path = NULL;
 
+        if (asprintf(&info, "%s.info", uuid) < 0) {
+                info = NULL;
+                return;
+        }
+        /* One that is there and cannot be read is a reason to look, not to throw the secret away. */
+        path = store_path(m, STORE_SECRET, info);
+        if (!path || access(path, F_OK) >= 0 || errno != ENOENT)
+                return;
         if (!find(m, uuid, false) && store_change_remove(m, &list, STORE_SECRET, file) >= 0)
                 (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
 }

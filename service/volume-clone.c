@@ -172,7 +172,7 @@ static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const
         if (error)
                 job_finish(op->job, error);
         else
-                volume_job_finish_with_row(op->job, pool, reply, NULL);
+                volume_job_finish_made(op->job, pool, reply);
 }
 
 static void copied(Job *job, const sd_bus_error *error)

@@ -43,7 +43,7 @@ static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const
         if (error)
                 job_finish(op->job, error);
         else
-                volume_job_finish_with_row(op->job, pool, reply, NULL);
+                volume_job_finish_made(op->job, pool, reply);
 }
 
 static void uploaded(Job *job, const sd_bus_error *error)
@@ -107,7 +107,8 @@ static int make_job(Pool *pool, Work *w, uid_t uid, Job **ret, sd_bus_error *err
         if (volume_find(pool, w->def->name))
                 return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
                                   w->def->name, pool->def->name);
-        r = free_and_strdup(&w->format, w->def->format);
+        /* Of a partition the format is a type in the table, not what is in it. */
+        r = pool_type_has_files(pool->def->type) ? free_and_strdup(&w->format, w->def->format) : 0;
         if (r >= 0)
                 r = volume_locks_add(&locks, pool, w->def->name, false);
         if (r >= 0)

@@ -128,7 +128,7 @@ static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const
         if (error)
                 job_finish(op->job, error);
         else
-                volume_job_finish_with_row(op->job, pool, reply, NULL);
+                volume_job_finish_made(op->job, pool, reply);
 }
 
 static int fill_data(Job *job, sd_bus_message *m)
@@ -173,7 +173,7 @@ static void create_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
                                        pool->def->name);
                 job_finish(job, &bad);
         } else if (isempty(token))
-                volume_job_finish_with_row(job, pool, reply, NULL);
+                volume_job_finish_made(job, pool, reply);
         else {
                 job->next = fill_finished;
                 data_job_run(
@@ -250,7 +250,7 @@ static void delete_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
         Volume *v = error ? NULL : volume_find(pool, op->job->volume_name);
 
         if (v)
-                volume_remove(v);
+                volume_gone(v);
         job_finish(op->job, error);
 }
 
@@ -276,6 +276,14 @@ int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *err
 }
 
 /* resize */
+
+static void resize_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
+{
+        if (error)
+                job_finish(op->job, error);
+        else
+                volume_job_finish_with_row(op->job, pool, reply, NULL);
+}
 
 static int fill_resize(Operation *op, sd_bus_message *m)
 {
@@ -342,7 +350,7 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
         w->resize = *resize;
         w->resize.secret = NULL;
         w->resize.capacity = capacity;
-        return submit(*ret, "ResizeVolume", fill_resize, publish_done);
+        return submit(*ret, "ResizeVolume", fill_resize, resize_done);
 }
 
 /* ensure */

@@ -107,24 +107,6 @@ void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume)
         (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
 }
 
-void volume_secrets_sweep(Pool *pool)
-{
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
-        Manager *m = pool->manager;
-        VolumeSecret *s, *next, key = {.volume = (char *) ""};
-
-        (void) snprintf(key.pool_uuid, sizeof key.pool_uuid, "%s", pool->def->uuid);
-        for (s = RB_NFIND(VolumeSecretTree, &m->volume_secrets, &key); s; s = next) {
-                next = RB_NEXT(VolumeSecretTree, &m->volume_secrets, s);
-                if (!streq(s->pool_uuid, pool->def->uuid))
-                        break;
-                if (!volume_find(pool, s->volume) && remove_file(m, &list, s) >= 0)
-                        record_free(m, s);
-        }
-        if (list)
-                (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
-}
-
 const char *volume_secret_name(const Volume *v)
 {
         Manager *m = v->pool->manager;
@@ -139,14 +121,22 @@ int volume_secrets_require_none(Manager *m, const Secret *secret, const char *do
         char names[512] = "";
         VolumeSecret *s;
         size_t n = 0;
+        Job *job;
 
+        TAILQ_FOREACH (job, &m->jobs, entry) {
+                if (!job_is_over(job) && streq(job->secret_uuid, secret->uuid))
+                        return error_setf(error, STORAGE_ERROR_BUSY,
+                                          "Secret '%s' cannot be %s: job %lu (%s of %s) encrypts with it",
+                                          secret->usage, done, (unsigned long) job->id, job->operation,
+                                          strempty(job->volume_name));
+        }
         RB_FOREACH (s, VolumeSecretTree, &m->volume_secrets) {
                 const Pool *pool = manager_find_by_uuid(m, s->pool_uuid);
 
-                if (!streq(s->secret_uuid, secret->uuid) || !pool || n >= sizeof names - 1)
+                if (!streq(s->secret_uuid, secret->uuid) || n >= sizeof names - 1)
                         continue;
                 n += (size_t) snprintf(names + n, sizeof names - n, "%s'%s' of pool '%s'", n ? ", " : "",
-                                       s->volume, pool->def->name);
+                                       s->volume, pool ? pool->def->name : s->pool_uuid);
         }
         if (n == 0)
                 return 0;

@@ -15,8 +15,6 @@ int volume_secret_record(Manager *m, const char *pool_uuid, const char *volume, 
                          StoreDone done, void *userdata);
 /* The volume is gone. */
 void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume);
-/* A complete listing of the pool is in memory: records of volumes that are not there are removed. */
-void volume_secrets_sweep(Pool *pool);
 
 /* The usage, or if there is no such secret any more its UUID; NULL: not known. The record's. */
 const char *volume_secret_name(const Volume *v);

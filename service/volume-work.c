@@ -2,6 +2,7 @@
 #include "service/volume-work.h"
 
 #include "common/log.h"
+#include "service/incomplete.h"
 #include "service/pool-worker.h"
 #include "service/volume-secret.h"
 
@@ -78,6 +79,12 @@ void volume_job_finish_with_row(Job *job, Pool *pool, sd_bus_message *reply,
             volume_secret_record(pool->manager, pool->def->uuid, v->row.name, job->secret_uuid, recorded,
                                  job) < 0)
                 job_finish(job, &error);
+}
+
+void volume_job_finish_made(Job *job, Pool *pool, sd_bus_message *reply)
+{
+        incomplete_clear(job->manager, pool->def->uuid, job->volume_name, 0, UINT64_MAX);
+        volume_job_finish_with_row(job, pool, reply, NULL);
 }
 
 void volume_job_finish_oom(Job *job)

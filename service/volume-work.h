@@ -22,5 +22,7 @@ int volume_job_submit(Job *job, Pool *pool, const char *verb, int (*fill)(Operat
 /* The worker's answer is a row: it is put into the pool, and the job is over, with error if there was one
  * before. */
 void volume_job_finish_with_row(Job *job, Pool *pool, sd_bus_message *reply, const sd_bus_error *error);
+/* The same for a volume that is new: what was known of an earlier one of that name is not true of it. */
+void volume_job_finish_made(Job *job, Pool *pool, sd_bus_message *reply);
 /* Ends it for want of memory. */
 void volume_job_finish_oom(Job *job);

@@ -420,9 +420,6 @@ void volume_remove(Volume *v)
         Pool *pool = v->pool;
         RemovedVolume *removed;
 
-        incomplete_clear(pool->manager, pool->def->uuid, v->row.name, 0, UINT64_MAX);
-        volume_secret_forget(pool->manager, pool->def->uuid, v->row.name);
-
         if (!never_told) {
                 removed = malloc(sizeof *removed + strlen(v->row.name) + 1);
                 if (removed) {
@@ -436,6 +433,15 @@ void volume_remove(Volume *v)
         volume_free(v);
         pool->generation++;
         pool_changed(pool, POOL_CHANGE_CONTENTS);
+}
+
+void volume_gone(Volume *v)
+{
+        Pool *pool = v->pool;
+
+        incomplete_clear(pool->manager, pool->def->uuid, v->row.name, 0, UINT64_MAX);
+        volume_secret_forget(pool->manager, pool->def->uuid, v->row.name);
+        volume_remove(v);
 }
 
 void volume_flush(Volume *v)

@@ -79,8 +79,11 @@ RB_PROTOTYPE(VolumeTree, Volume, node, volume_compare)
  * marked for announcement. A file that is a snapshot is no volume: *ret is left as it is. 0 or -ENOMEM.
  */
 int volume_update(Pool *pool, VolumeRow *row, Volume **ret);
-/* Removes and frees it, and marks that for announcement. */
+/* Removes and frees it, and marks that for announcement. What is known of it on disk stays: it may come
+ * back. */
 void volume_remove(Volume *v);
+/* The same for one that was seen to go: what is kept on disk about it goes too. */
+void volume_gone(Volume *v);
 /* Marks VolumeChanges for announcement that are not of its row. */
 void volume_mark_changed(Volume *v, unsigned changes);
 /* Announces what is pending of this volume now. */
