@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "service/volume-lock.h"
+
 int access_check(Bus *b, sd_bus_message *m, const Access *a, uid_t *ret_uid, sd_bus_error *error)
 {
         const char *details[13], *wish = sd_bus_message_get_member(m);
@@ -66,6 +68,19 @@ int access_check_volume(Bus *b, sd_bus_message *m, const char *action, const Vol
         };
 
         return access_check(b, m, &a, ret_uid, error);
+}
+
+int access_check_chain(Bus *b, sd_bus_message *m, const Volume *v, uid_t *ret_uid, sd_bus_error *error)
+{
+        const Volume *backing = volume_backing(v);
+        int r = 1;
+
+        /* In a circle that v is not part of, what is asked again was answered already. */
+        for (unsigned i = 0; r > 0 && backing && backing != v && i < CHAIN_MAX; i++) {
+                r = access_check_volume(b, m, "read-volume", backing, false, ret_uid, error);
+                backing = volume_backing(backing);
+        }
+        return r;
 }
 
 int unsupported(const Pool *pool, const char *what, sd_bus_error *error)

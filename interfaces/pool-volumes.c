@@ -102,12 +102,56 @@ static int read_create_xml(sd_bus_message *m, Pool *pool, VolumeDef **ret, Creat
         return r < 0 ? r : check_arguments(a, error);
 }
 
+/* Of a volume that is to be as large as what it is built on. */
+static uint64_t backing_capacity(const Volume *backing, const VolumeDef *def)
+{
+        /* Of another format than it is taken for nobody here knows how large it is. */
+        if (!backing || (def->backing_format && !streq(def->backing_format, volume_image_format(backing))))
+                return UINT64_MAX;
+        return backing->row.capacity;
+}
+
+/* Whoever has an overlay can read what it is built on. */
+static int check_create(sd_bus_message *m, Pool *pool, const VolumeDef *def, uid_t *ret_uid,
+                        sd_bus_error *error)
+{
+        Access access = {
+                .action = "create-volume",
+                .pool = pool->def->name,
+                .type = pool_type_to_string(pool->def->type),
+                .volume = def->name,
+                .capacity = def->capacity,
+        };
+        Bus *b = bus_of(pool->manager);
+        Volume *backing;
+        int r;
+
+        r = volume_find_backing(pool, def, &backing);
+        if (r < 0)
+                return r;
+        if (!def->capacity_set)
+                access.capacity = backing_capacity(backing, def);
+        r = access_check(b, m, &access, ret_uid, error);
+        if (r > 0 && backing)
+                r = access_check_volume(b, m, "read-volume", backing, false, ret_uid, error);
+        if (r > 0 && backing)
+                r = access_check_chain(b, m, backing, ret_uid, error);
+        if (r <= 0 || backing || !def->backing_path || pool->def->type != POOL_LOGICAL)
+                return r;
+        /* The worker would find the volume behind a link as well, about which nobody was asked here. */
+        r = pool_require_active(pool, "given a volume", error);
+        return r < 0 ? r
+                     : error_setf(error, STORAGE_ERROR_NOT_FOUND,
+                                  "The backing store '%s' of volume '%s' is no volume of pool '%s', as that "
+                                  "of a snapshot must be",
+                                  def->backing_path, def->name, pool->def->name);
+}
+
 static int create(sd_bus_message *m, Pool *pool, bool xml, bool ensure, sd_bus_error *error)
 {
         _cleanup_(volume_def_freep) VolumeDef *def = NULL;
         _cleanup_(job_unrefp) Job *job = NULL;
         CreateArguments a = {.wait = WAIT_DEFAULT_USEC};
-        Access access = {.action = "create-volume", .pool = pool->def->name};
         Bus *b = bus_of(pool->manager);
         uid_t uid;
         int r;
@@ -119,10 +163,7 @@ static int create(sd_bus_message *m, Pool *pool, bool xml, bool ensure, sd_bus_e
                 r = xml ? read_create_xml(m, pool, &def, &a, error) : read_create(m, pool, &def, &a, error);
         if (r < 0)
                 return r;
-        access.type = pool_type_to_string(pool->def->type);
-        access.volume = def->name;
-        access.capacity = def->capacity;
-        r = access_check(b, m, &access, &uid, error);
+        r = check_create(m, pool, def, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         if (ensure)

@@ -152,6 +152,18 @@ static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error)
         return r < 0 ? r : reply_when_done(b, m, job, REPLY_JOB, wait, error);
 }
 
+/* What rules look at is how large it gets; what goes over the bounds here volume_resize() refuses. */
+static uint64_t resulting_capacity(const Volume *v, const VolumeResize *resize)
+{
+        uint64_t now = v->row.capacity, change = resize->capacity;
+
+        if (!resize->delta)
+                return change;
+        if (resize->shrink)
+                return change > now ? 0 : now - change;
+        return now > INT64_MAX || change > (uint64_t) INT64_MAX - now ? INT64_MAX : now + change;
+}
+
 static int method_resize(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         _cleanup_(job_unrefp) Job *job = NULL;
@@ -174,7 +186,7 @@ static int method_resize(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r < 0)
                 return r;
         access.type = pool_type_to_string(v->pool->def->type);
-        access.capacity = resize.capacity;
+        access.capacity = resulting_capacity(v, &resize);
         access.force = resize.force || resize.shrink;
         r = access_check(b, m, &access, &uid, error);
         if (r <= 0)

@@ -100,7 +100,9 @@ static int check_access(Bus *b, sd_bus_message *m, const Pool *pool, const Clone
         int r;
 
         r = access_check(b, m, &access, ret_uid, error);
-        return r <= 0 ? r : access_check_volume(b, m, "read-volume", a->source, false, ret_uid, error);
+        if (r > 0)
+                r = access_check_volume(b, m, "read-volume", a->source, false, ret_uid, error);
+        return r <= 0 ? r : access_check_chain(b, m, a->source, ret_uid, error);
 }
 
 static int clone_volume(sd_bus_message *m, Pool *pool, bool xml, sd_bus_error *error)

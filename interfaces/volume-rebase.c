@@ -30,6 +30,8 @@ int volume_method_flatten(sd_bus_message *m, void *userdata, sd_bus_error *error
         if (r < 0)
                 return r;
         r = access_check_volume(b, m, "change-volume", v, false, &uid, error);
+        if (r > 0)
+                r = access_check_chain(b, m, v, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = volume_flatten(v, uid, &job, error);
@@ -52,6 +54,8 @@ int volume_method_commit(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = access_check_volume(b, m, "change-volume", v, false, &uid, error);
         if (r > 0 && backing)
                 r = access_check_volume(b, m, "change-volume", backing, false, &uid, error);
+        if (r > 0 && backing)
+                r = access_check_chain(b, m, backing, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = volume_commit(v, uid, &job, error);
@@ -100,9 +104,13 @@ int volume_method_rebase(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r < 0)
                 return r;
         r = access_check_volume(b, m, "change-volume", v, a.unsafe, &uid, error);
+        if (r > 0)
+                r = access_check_chain(b, m, v, &uid, error);
         /* Whoever has the overlay can read what it is built on. */
         if (r > 0 && a.backing)
                 r = access_check_volume(b, m, "read-volume", a.backing, false, &uid, error);
+        if (r > 0 && a.backing)
+                r = access_check_chain(b, m, a.backing, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
         r = a.backing ? volume_rebase(v, a.backing, a.unsafe, uid, &job, error)

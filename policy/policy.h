@@ -23,7 +23,7 @@ typedef struct Policy Policy;
 #define POLICY_PENDING_PER_USER_MAX 8U /* of one user */
 #define POLICY_CALLS_MAX 512U          /* calls waiting for polkit, asked or in line, in all */
 #define POLICY_CALLS_PER_USER_MAX 64U  /* of one user */
-#define POLICY_ANSWERS_MAX 8U          /* different questions about one call */
+#define POLICY_ANSWERS_MAX 136U        /* different questions about one call: of two long chains */
 #define POLICY_DETAILS_MAX 8U          /* pairs of a question */
 #define POLICY_DETAIL_LENGTH_MAX 4096U /* bytes of a value */
 #define POLICY_CALLERS_MAX 4096U       /* connections remembered */

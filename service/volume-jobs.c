@@ -40,13 +40,11 @@ static int lock(VolumeLocks *l, Pool *pool, const char *name, const Volume *v)
         return r >= 0 && v ? volume_locks_add_chain(l, v) : r;
 }
 
-/* What def is to be built on, and all behind it, if these are volumes of ours. */
-static int lock_backing(VolumeLocks *l, Pool *pool, const VolumeDef *def)
+int volume_find_backing(Pool *pool, const VolumeDef *def, Volume **ret)
 {
         _cleanup_free_ char *path = NULL;
-        Volume *v;
-        int r;
 
+        *ret = NULL;
         if (!def->backing_path)
                 return 0;
         if (asprintf(&path, "%s%s%s", def->backing_path[0] == '/' ? "" : strempty(pool->def->target_path),
@@ -54,9 +52,19 @@ static int lock_backing(VolumeLocks *l, Pool *pool, const VolumeDef *def)
                 path = NULL;
                 return -ENOMEM;
         }
-        v = volume_find_by_path(pool->manager, path);
-        if (!v)
-                return 0;
+        *ret = volume_find_by_path(pool->manager, path) ?: volume_find_by_device(pool->manager, path);
+        return 0;
+}
+
+/* What def is to be built on, and all behind it, if these are volumes of ours. */
+static int lock_backing(VolumeLocks *l, Pool *pool, const VolumeDef *def)
+{
+        Volume *v;
+        int r;
+
+        r = volume_find_backing(pool, def, &v);
+        if (r < 0 || !v)
+                return r;
         r = volume_locks_add(l, v->pool, v->row.name, true);
         return r < 0 ? r : volume_locks_add_chain(l, v);
 }

@@ -8,6 +8,12 @@
 
 #include "service/pool.h"
 
+/*
+ * The volume that def is to be built on in that pool, which names it by a path or by a block device, in
+ * *ret; NULL: it is to be built on none, or on what is no volume of ours. -ENOMEM.
+ */
+int volume_find_backing(Pool *pool, const VolumeDef *def, Volume **ret);
+
 /* Takes def, also on failure. preallocation: off metadata falloc full, or NULL: as allocation says. */
 int volume_create(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
                   sd_bus_error *error);
@@ -21,7 +27,8 @@ int volume_ensure(Pool *pool, VolumeDef *def, const char *preallocation, uid_t u
 int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *error);
 /* The same for a volume that is the snapshot of another. */
 int volume_create_snapshot_volume(Pool *pool, VolumeDef *def, uid_t uid, Job **ret, sd_bus_error *error);
-int volume_delete_as(Volume *v, const char *operation, bool force, uid_t uid, Job **ret, sd_bus_error *error);
+int volume_delete_as(Volume *v, const char *operation, bool force, uid_t uid, Job **ret,
+                     sd_bus_error *error);
 
 typedef struct VolumeResize {
         uint64_t capacity; /* bytes; to add, if delta */

@@ -24,10 +24,11 @@ ON_SYSTEM = os.environ.get("STORAGED_TEST_SYSTEM") == "1"
 # How much slower than a plain build on an idle machine things may be.
 SLOWNESS = float(os.environ.get("STORAGED_TEST_SLOWNESS", "6" if ON_SYSTEM else "2"))
 
-# The bus turns away users that are not in passwd: these four are in every Debian's.
+# The bus turns away users that are not in passwd: these five are in every Debian's.
 NOBODY = 65534  # may nothing
 ONE_POOL = 9  # news: may everything in the pool called "mine", and nothing else
 SMALL = 10  # uucp: may create volumes of up to 1 MiB
+OWN = 7  # lp: may everything with volumes called mine-…, but make none of more than 2 MiB
 ASKED = 13  # proxy: would have to authenticate for everything
 
 RULES = """
@@ -40,6 +41,11 @@ polkit.addRule(function(action, subject) {
     if (user == "uucp")
         return action.id == "org.example.storage1.create-volume" &&
             Number(action.lookup("capacity")) <= 1048576 ? polkit.Result.YES : polkit.Result.NO;
+    if (user == "lp") {
+        var makes = /(create|clone|resize)-volume$/.test(action.id);
+        return (action.lookup("volume") || "").indexOf("mine-") == 0 &&
+            (!makes || Number(action.lookup("capacity")) <= 2097152) ? polkit.Result.YES : polkit.Result.NO;
+    }
     if (user == "proxy")
         return polkit.Result.AUTH_SELF;
     return polkit.Result.NO;

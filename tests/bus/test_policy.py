@@ -11,7 +11,7 @@ import pytest
 from gi.repository import Gio, GLib
 
 from client import BUS_NAME, INTERFACES, MIB, ROOT, error_name, full_name, pack, refused, steady
-from harness import ASKED, NOBODY, ON_SYSTEM, ONE_POOL, SLOWNESS, SMALL, wait_until
+from harness import ASKED, NOBODY, ON_SYSTEM, ONE_POOL, OWN, SLOWNESS, SMALL, wait_until
 
 ACTION = "org.example.Storage1.PolkitAction"
 INTERACTIVE = Gio.DBusCallFlags.ALLOW_INTERACTIVE_AUTHORIZATION
@@ -185,6 +185,119 @@ def test_rules_see_the_capacity(world):
         mine.CreateVolumeFromXML(XML.replace("4096", str(MIB + 1)))
     mine.CreateVolumeFromXML(XML)
     assert list(user.volumes(pool)) == ["evil", "small"] or set(user.volumes(pool)) == {"evil", "small"}
+
+
+class Shared:
+    """A pool in which a user has some volumes, and another one a secret."""
+
+    def __init__(self, world):
+        daemon = world.daemon(polkit=True)
+        self.root, self.user, self.folder = world.client(daemon), world.client(daemon, OWN), world.folder()
+        self.pool = self.root.make_pool("p", self.folder)
+        self.mine = self.user.pool(self.pool.path)
+        with open(self.folder + "/secret", "wb") as f:
+            f.write(b"TOPSECRET" + bytes(MIB - 9))
+        self.secret = self.root.wait_volume(self.pool, "secret")
+
+    def overlay(self, name, backing):
+        """Made by root; the user's by its name."""
+        return self.user.volume(self.root.make_volume(self.pool, name, MIB, format="qcow2", backing=backing.path).path)
+
+    def refuse_to_read(self, volume):
+        """What is behind a volume of the user, who tries all that reads or copies it."""
+        before = self.root.volumes(self.pool)
+        plain = self.root.make_volume(self.pool, "mine-plain", MIB)
+        for call, args in ((self.mine.CloneVolume, (volume.path, "mine-c", {"format": "raw"})),
+                           (self.mine.CloneVolume, (volume.path, "mine-c", {"linked": True})),
+                           (self.mine.CreateVolume, ("mine-c", MIB, {"format": "qcow2", "backing": volume.path})),
+                           (volume.Flatten, ()), (volume.Rebase, ("/",)), (volume.Rebase, (plain.path,))):
+            with refused("AccessDenied"):
+                call(*args)
+                print(f"{args} was not denied")
+        plain.Delete()
+        assert self.root.volumes(self.pool).keys() == before.keys()
+
+
+@pytest.fixture
+def shared(world):
+    return Shared(world)
+
+
+def test_overlay_of_what_may_not_be_read(shared):
+    xml = (f"<volume><name>mine-o</name><capacity>4096</capacity><target><format type='qcow2'/></target><backingStore>"
+           f"<path>{shared.folder}/secret</path><format type='raw'/></backingStore></volume>")
+    for key, value in (("backing", shared.secret.path), ("backing-path", shared.folder + "/secret"),
+                       ("backing-path", "secret")):
+        for call in (shared.mine.CreateVolume, shared.mine.EnsureVolume):
+            with refused("AccessDenied"):
+                call("mine-o", 0, {key: value, "format": "qcow2"})
+    for call in (shared.mine.CreateVolumeFromXML, shared.mine.EnsureVolumeFromXML):
+        with refused("AccessDenied"):
+            call(xml)
+    assert shared.root.volumes(shared.pool).keys() == {"secret"}
+
+
+def test_overlay_of_another_is_not_read(shared):
+    overlay = shared.overlay("mine-o", shared.secret)
+    shared.refuse_to_read(overlay)
+    top = shared.overlay("mine-top", overlay)
+    shared.refuse_to_read(top)
+    with refused("AccessDenied"):
+        top.Commit()
+    plain = shared.user.volume(shared.root.make_volume(shared.pool, "mine-q", MIB, format="qcow2").path)
+    for backing in (shared.secret, overlay):
+        with refused("AccessDenied"):
+            plain.Rebase(backing.path)
+
+
+def test_header_that_names_another_volume(shared):
+    """Nobody was asked when the image came: its header is read afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", shared.folder + "/secret", "-F", "raw",
+                        folder + "/crafted", "1M"], check=True)
+        with open(folder + "/crafted", "rb") as f:
+            shared.user.call(shared.pool.path, "Pool", "ImportVolume", "(sha{sv})",
+                             ("mine-i", 0, {"length": os.stat(f.fileno()).st_size}), fds=[f.fileno()])
+    volume = shared.user.volume(shared.mine.GetVolume("mine-i"))
+    assert volume.get("Backing") == shared.secret.path
+    shared.refuse_to_read(volume)
+
+
+def test_long_chain_of_ones_own(shared):
+    """Each of its members is asked about, and whoever may read them all may do everything."""
+    volume = shared.user.volume(shared.root.make_volume(shared.pool, "mine-0", MIB, format="qcow2").path)
+    for i in range(1, 12):
+        volume = shared.overlay(f"mine-{i}", volume)
+    shared.mine.CloneVolume(volume.path, "mine-c", {"format": "raw"})
+    volume.Commit()
+    volume.Flatten()
+    assert volume.get("Backing") == "/"
+
+
+def test_rules_see_what_a_volume_grows_to(shared):
+    shared.mine.CreateVolume("mine-v", MIB)
+    volume = shared.user.volume(shared.mine.GetVolume("mine-v"))
+    volume.Resize(MIB, {"delta": True})
+    for size in (1, 2 * MIB, 2**63, 2**64 - 1):
+        with refused("AccessDenied"):
+            volume.Resize(size, {"delta": True})
+    volume.Resize(MIB, {"delta": True, "shrink": True})
+    assert volume.get("Capacity") == MIB
+
+
+def test_rules_see_the_capacity_of_an_overlay(shared):
+    """Without one of its own it is as large as what it is built on."""
+    large = shared.root.make_volume(shared.pool, "mine-large", 512 * MIB)
+    with tempfile.TemporaryDirectory() as folder:
+        with open(folder + "/foreign", "wb") as f:
+            f.truncate(512 * MIB)
+        for backing in ({"backing": large.path}, {"backing-path": "mine-large"},
+                        {"backing-path": folder + "/foreign"}):
+            with refused("AccessDenied"):
+                shared.mine.CreateVolume("mine-o", 0, {"format": "qcow2", "backing-format": "raw", **backing})
+    shared.mine.CreateVolume("mine-o", MIB, {"format": "qcow2", "backing": large.path})
+    shared.root.make_volume(shared.pool, "mine-small", MIB)
+    shared.mine.CreateVolume("mine-p", 0, {"format": "qcow2", "backing-path": "mine-small"})
 
 
 def test_interaction_is_asked_for(world):
