@@ -36,3 +36,30 @@ int block_mark_find(int fd, uint64_t at, const char *token)
         its = startswith(sector, BEGIN);
         return its && (!token || streq(its, token));
 }
+
+static int write_durably(int fd, const void *data, size_t n)
+{
+        ssize_t written = pwrite(fd, data, n, 0);
+        int r;
+
+        if (written != (ssize_t) n)
+                return written < 0 ? -errno : -EIO;
+        do
+                r = fsync(fd) < 0 ? -errno : 0;
+        while (r == -EINTR);
+        return r;
+}
+
+int block_mark_replace(int fd, const void *data, size_t n)
+{
+        char mark[SECTOR_SIZE];
+        ssize_t had = pread(fd, mark, sizeof mark, 0);
+        int r;
+
+        if (had != (ssize_t) sizeof mark)
+                return had < 0 ? -errno : -EIO;
+        r = write_durably(fd, data, n);
+        if (r < 0)
+                (void) write_durably(fd, mark, sizeof mark);
+        return r;
+}

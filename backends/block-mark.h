@@ -20,3 +20,8 @@ int block_mark_write(int fd, uint64_t at, const char *token);
 /* 1: at that offset of the device is the mark of that token (NULL: of any); 0: there is none. Or negative
  * errno. */
 int block_mark_find(int fd, uint64_t at, const char *token);
+/*
+ * Writes the first n bytes of the device, durably, over its mark. If that fails the mark is put back: nobody
+ * knows what of it has reached the disk. 0 or negative errno.
+ */
+int block_mark_replace(int fd, const void *data, size_t n);

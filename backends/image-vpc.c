@@ -16,7 +16,7 @@
 #define TYPE_DYNAMIC 3U
 #define TYPE_DIFFERENCING 4U
 
-/* The largest geometry that the footer can hold; such disks may be larger than it says. */
+/* The largest geometry that such a disk can have; those that have it may be larger than it says. */
 #define MAX_GEOMETRY (UINT64_C(65535) * 16 * 255)
 
 /*
@@ -41,7 +41,7 @@ static uint64_t footer_capacity(const uint8_t *footer)
 {
         uint64_t geometry = (uint64_t) read_be16(footer + 56) * footer[58] * footer[59];
 
-        if (size_counts(footer) || geometry >= MAX_GEOMETRY)
+        if (size_counts(footer) || geometry == MAX_GEOMETRY)
                 return read_be64(footer + 48) / SECTOR * SECTOR;
         return geometry * SECTOR;
 }

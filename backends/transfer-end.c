@@ -397,8 +397,9 @@ static int sync_all(TransferEnd *end)
 static int write_held(TransferEnd *end)
 {
         size_t n = end->size < BLOCK_MARK_SIZE ? (size_t) end->size : BLOCK_MARK_SIZE;
+        int r = block_mark_replace(end->fd, end->held, n);
 
-        return pwrite(end->fd, end->held, n, 0) == (ssize_t) n ? 0 : end_fail(end, EIO, true);
+        return r < 0 ? end_fail(end, r, true) : 0;
 }
 
 int end_sync(TransferEnd *end)
@@ -410,8 +411,5 @@ int end_sync(TransferEnd *end)
         r = set_length(end);
         if (r >= 0)
                 r = sync_all(end);
-        if (r < 0 || !end->held)
-                return r;
-        r = write_held(end);
-        return r < 0 ? r : sync_all(end);
+        return r < 0 || !end->held ? r : write_held(end);
 }

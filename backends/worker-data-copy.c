@@ -16,6 +16,9 @@
 #include "backends/vmdk-name.h"
 #include "backends/worker-data.h"
 
+/* QEMU sees whole sectors only of an image. */
+#define SECTOR_MASK UINT64_C(511)
+
 typedef enum Reflink { REFLINK_AUTO, REFLINK_ALWAYS, REFLINK_NEVER } Reflink;
 
 typedef struct Copy {
@@ -337,13 +340,16 @@ static int convert_to_file(Copy *c)
         return r < 0 ? r : run_convert(c, c->to, 0, UINT64_MAX, 0);
 }
 
+/* QEMU is told where the source ends: if it sees one that ends sooner it fails, and leaves no gap in which
+ * the old contents of the device would be seen. */
 static int convert_to_device(Copy *c)
 {
+        const uint64_t end = c->size & ~SECTOR_MASK, rest = end > c->head ? end : c->head;
         const RawCopy behind = {
                 .from = c->from.fds[0],
                 .to = c->to,
-                .start = c->size > c->head ? c->size : c->head,
-                .size = c->size,
+                .start = rest,
+                .size = rest, /* nothing of the source's file: zeros only */
                 .capacity = c->def->capacity,
                 .zero = c->zero,
                 .name = c->def->name,
@@ -351,13 +357,13 @@ static int convert_to_device(Copy *c)
         int r;
 
         r = copy_raw(&c->ctx, &behind);
-        return r < 0 || c->size <= c->head ? r : run_convert(c, c->to, c->head, UINT64_MAX, c->head);
+        return r < 0 || end <= c->head ? r : run_convert(c, c->to, c->head, end, c->head);
 }
 
 /* What belongs in the place of the mark, into data. */
 static int read_head(Copy *c, bool plain, char data[static BLOCK_MARK_SIZE])
 {
-        uint64_t n = c->size < c->head ? c->size : c->head;
+        uint64_t size = plain ? c->size : c->size & ~SECTOR_MASK, n = size < c->head ? size : c->head;
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -392,7 +398,8 @@ static int put_head(Copy *c, bool plain)
                 r = sync_all(c);
         if (r < 0)
                 return r;
-        return pwrite(c->to, data, (size_t) c->head, 0) == (ssize_t) c->head ? 0 : fail(c, EIO);
+        r = block_mark_replace(c->to, data, (size_t) c->head);
+        return r < 0 ? fail(c, r) : 0;
 }
 
 /* A VMDK has its own name in it. */
@@ -416,7 +423,7 @@ static int copy(Copy *c)
                     : c->device ? convert_to_device(c)
                                 : convert_to_file(c);
         if (r >= 0 && c->head > 0)
-                r = put_head(c, plain);
+                return put_head(c, plain);
         if (r >= 0)
                 r = set_own_name(c);
         return r < 0 ? r : sync_all(c);

@@ -355,6 +355,11 @@ def test_vhd_creators(tmp_path, creator, chs, kind):
     assert ('problem' in ours) == (kind == 'fixed' and ours['capacity'] > 3 * MIB)
 
 
+def test_vhd_beyond_the_largest_geometry(tmp_path):
+    path = write(tmp_path / 'image', make.vhd_fixed(3 * MIB, creator=b'vpc ', chs=(65535, 17, 255)))
+    assert probe(path)['capacity'] == qemu_info(path, 'vpc')['virtual-size'] == 65535 * 17 * 255 * 512
+
+
 def test_vhd_old_footer(tmp_path):
     d = probe(write(tmp_path / 'image', make.vhd_fixed(4 * MIB, 511, creator=b'win ')))
     assert (d['format'], d['capacity']) == ('vpc', 4 * MIB)

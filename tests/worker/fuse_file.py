@@ -10,10 +10,11 @@ import struct
 import subprocess
 import sys
 
-LOOKUP, FORGET, GETATTR, OPEN, READ, WRITE, RELEASE, FLUSH, INIT, INTERRUPT, BATCH_FORGET = (
-    1, 2, 3, 14, 15, 16, 18, 25, 26, 36, 42)
+LOOKUP, FORGET, GETATTR, OPEN, READ, WRITE, RELEASE, FSYNC, FLUSH, INIT, INTERRUPT, BATCH_FORGET = (
+    1, 2, 3, 14, 15, 16, 18, 20, 25, 26, 36, 42)
 NO_ANSWER = (FORGET, INTERRUPT, BATCH_FORGET)
 FOPEN_DIRECT_IO = 1
+UNSYNCED = b"a file that begins so cannot be synced"
 
 
 def attributes(node, size):
@@ -39,7 +40,9 @@ def answer(op, node, body, data, hang):
         at, length = struct.unpack_from("<QI", body, 8)
         data[at:at + length] = body[40:40 + length]
         return struct.pack("<2I", length, 0)
-    return b"" if op in (FLUSH, RELEASE) else errno.ENOSYS
+    if op == FSYNC and data.startswith(UNSYNCED):
+        return errno.EIO
+    return b"" if op in (FSYNC, FLUSH, RELEASE) else errno.ENOSYS
 
 
 def serve(data, hang):

@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from fuse_file import FuseFile
+from fuse_file import UNSYNCED, FuseFile
 from worker_client import Data, WorkerError
 
 MIB = 1 << 20
@@ -38,13 +38,15 @@ def whole(fd):
 
 
 def feed(fd, data):
-    """Writes data by a thread, then closes fd."""
+    """Writes data by a thread, which it returns, then closes fd."""
     def run():
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view):]
         os.close(fd)
-    threading.Thread(target=run, daemon=True).start()
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
 
 
 def cpu_seconds(pid):
@@ -136,12 +138,32 @@ def test_new_partition_is_marked_to_the_end(data, loop, sparse, size):
     sent = content(size)
     ours, theirs = os.pipe()
     call = data.transfer("Upload", loop, ours, length=size, fresh=True, sparse=sparse)
-    feed(os.dup(theirs), sent[:-1])
+    feed(os.dup(theirs), sent[:-1]).join()
     data.spin(0.3)
     assert os.pread(loop, 512, 0) == mark
     os.write(theirs, sent[-1:])
     assert data.finish(call) == (size, "")
     assert os.pread(loop, 8 * MIB, 0) == sent + bytes(8 * MIB - size)
+
+
+def test_partition_that_cannot_be_synced_keeps_its_mark(data, fuse):
+    """Nobody knows whether what was written over it has reached the disk."""
+    mark = (b"storaged: the contents of this partition are not complete\n" + b"ab" * 16).ljust(512, b"\0")
+    path = fuse(MIB).path
+    with open(path, "r+b", buffering=0) as file:
+        file.write(mark)
+    r = subprocess.run(["losetup", "-f", "--show", path], capture_output=True, text=True)
+    if r.returncode != 0:
+        pytest.skip(f"no loop device: {r.stderr}")
+    fd = os.open(r.stdout.strip(), os.O_RDWR)
+    try:
+        with pytest.raises(WorkerError) as e:
+            data.upload(fd, memfd(UNSYNCED.ljust(8192)), fresh=True)
+    finally:
+        os.close(fd)
+        subprocess.run(["losetup", "-d", r.stdout.strip()], check=True)
+    with open(path, "rb", buffering=0) as file:
+        assert e.value.name == "Failed" and file.read(8192) == mark + b" " * 7680
 
 
 def test_device_as_the_client_s(data, loop, volume):
