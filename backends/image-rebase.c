@@ -64,14 +64,23 @@ static int copy_file(BackendContext *ctx, const ImageRebase *b, int to)
         return copy_raw(ctx, &copy);
 }
 
+static int check_path(BackendContext *ctx, const char *volume, const char *path)
+{
+        if (strlen(path) <= BACKING_NAME_MAX)
+                return 0;
+        return refuse(ctx, volume, "the path of the new backing volume is too long for its header");
+}
+
 static int record(BackendContext *ctx, const char *volume, int fd, ImageFormat format, const char *path,
                   const char *backing_format)
 {
         const ImageChain alone = {.n = 1, .fds = {fd}, .formats = {format}};
         _cleanup_free_ char *image = NULL, *what = NULL;
+        int r;
 
-        if (strlen(path) > BACKING_NAME_MAX)
-                return refuse(ctx, volume, "the path of the new backing volume is too long for its header");
+        r = check_path(ctx, volume, path);
+        if (r < 0)
+                return r;
         if (image_chain_format(&alone, QEMU_IMG_FD, &image) < 0 ||
             asprintf(&what, "record another backing volume in volume '%s'", volume) < 0)
                 return fail(ctx, volume, ENOMEM);
@@ -184,13 +193,18 @@ static int check_header(BackendContext *ctx, const char *volume, int fd, ImageFo
 }
 
 int image_record_backing(BackendContext *ctx, const char *volume, int fd, ImageFormat format,
-                         const char *backing_path, const char *backing_format)
+                         const char *backing_path, const char *backing_format,
+                         int (*writing)(void *userdata), void *userdata)
 {
         int r;
 
         r = require_format(ctx, volume, format);
         if (r >= 0)
+                r = check_path(ctx, volume, backing_path);
+        if (r >= 0)
                 r = check_header(ctx, volume, fd, format);
+        if (r >= 0)
+                r = writing(userdata);
         if (r >= 0)
                 r = record(ctx, volume, fd, format, backing_path, backing_format);
         if (r >= 0 && fsync(fd) < 0)
@@ -198,7 +212,8 @@ int image_record_backing(BackendContext *ctx, const char *volume, int fd, ImageF
         return r;
 }
 
-int image_commit(BackendContext *ctx, const char *volume, const ImageChain *image)
+int image_commit(BackendContext *ctx, const char *volume, const ImageChain *image,
+                 int (*writing)(void *userdata), void *userdata)
 {
         _cleanup_free_ char *name = NULL, *what = NULL;
         uint64_t capacity = 0, size = 0;
@@ -220,6 +235,9 @@ int image_commit(BackendContext *ctx, const char *volume, const ImageChain *imag
         if (image_chain_format(image, QEMU_IMG_FD, &name) < 0 ||
             asprintf(&what, "commit volume '%s'", volume) < 0)
                 return error_set_errno(ctx->error, ENOMEM, "Cannot commit volume '%s'", volume);
+        r = writing(userdata);
+        if (r < 0)
+                return r;
         /* -d: the image keeps what it has, so that being cut off loses nothing. */
         r = run(ctx, (const char *const[]){"qemu-img", "commit", "-p", "-d", name, NULL}, image->fds,
                 image->n, capacity, what);

@@ -18,11 +18,13 @@ int image_rebase(BackendContext *ctx, const ImageRebase *rebase);
 
 /*
  * Only records another backing store in the image fd, whose contents are what the caller says: format is
- * QEMU's name. Durable on return.
+ * QEMU's name. writing is called before the first byte is written, when all is checked. Durable on return.
  */
 int image_record_backing(BackendContext *ctx, const char *volume, int fd, ImageFormat format,
-                         const char *backing_path, const char *backing_format);
+                         const char *backing_path, const char *backing_format,
+                         int (*writing)(void *userdata), void *userdata);
 
-/* Writes what the image has of its own into what it is built on. The image stays as it is. Durable on
- * return. */
-int image_commit(BackendContext *ctx, const char *volume, const ImageChain *image);
+/* Writes what the image has of its own into what it is built on. The image stays as it is. writing is called
+ * before the first byte is written, when all is checked. Durable on return. */
+int image_commit(BackendContext *ctx, const char *volume, const ImageChain *image,
+                 int (*writing)(void *userdata), void *userdata);

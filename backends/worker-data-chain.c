@@ -5,6 +5,11 @@
 #include "backends/image-rebase.h"
 #include "backends/worker-data.h"
 
+static int on_writing(void *userdata)
+{
+        return data_call_writing(userdata);
+}
+
 int data_worker_rebase(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         ImageChain image = {}, backing = {};
@@ -38,10 +43,8 @@ int data_worker_set_backing(sd_bus_message *m, void *userdata, sd_bus_error *err
                 return r;
         r = sd_bus_message_read(m, "sss", &format, &path, &backing_format);
         if (r >= 0)
-                r = data_call_writing(&call);
-        if (r >= 0)
                 r = image_record_backing(&call.ctx, call.name, call.fd, image_format_from_string(format),
-                                         path, backing_format);
+                                         path, backing_format, on_writing, &call);
         data_call_done(&call);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
@@ -59,9 +62,7 @@ int data_worker_commit(sd_bus_message *m, void *userdata, sd_bus_error *error)
         if (r >= 0 && image.n < 2)
                 r = -EINVAL;
         if (r >= 0)
-                r = data_call_writing(&call);
-        if (r >= 0)
-                r = image_commit(&call.ctx, call.name, &image);
+                r = image_commit(&call.ctx, call.name, &image, on_writing, &call);
         data_call_done(&call);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
