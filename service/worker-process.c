@@ -344,6 +344,19 @@ static void set_stuck(WorkerProcess *w)
 }
 
 /*
+ * What it said before it died may still be unread, as its death is seen first; what it answered does not
+ * count any more. False: whom that was told has freed it.
+ */
+static bool hear_last_words(WorkerProcess *w)
+{
+        w->call_slot = sd_bus_slot_unref(w->call_slot);
+        w->unsent = sd_bus_message_unref(w->unsent);
+        while (is_known(w) && sd_bus_process(w->bus, NULL) > 0)
+                ;
+        return is_known(w);
+}
+
+/*
  * After a kill, or when the leader died: tools that it started may outlive it, so the end is only told when
  * every process of the group is gone.
  */
@@ -361,6 +374,8 @@ static int on_group_poll(sd_event_source *s, uint64_t usec, void *userdata)
                         set_stuck(w);
                 return 0;
         }
+        if (!hear_last_words(w))
+                return 0;
         set_death_error(w, &error);
         finish_call(w, NULL, &error);
         if (is_known(w)) /* whom the call's end was told may have freed it */
