@@ -54,25 +54,31 @@ int data_job_fd(const Job *job, size_t i)
 static void remove_intent(Job *job)
 {
         _cleanup_(store_change_freep) StoreChange *list = NULL;
-        const DataJob *d = job->data_job;
+        const char *intent = job->data_job->intent;
 
-        if (d->intent && store_change_remove(job->manager, &list, STORE_INTENT, d->intent) >= 0)
+        if (intent && store_change_remove(job->manager, &list, STORE_INTENT, intent) >= 0)
                 (void) store_apply(job->manager->store, TAKE_PTR(list), NULL, NULL);
 }
 
-/* What was changed in place is whole, or marked as what it is; the mark is on its way to the disk before the
- * intent is taken away from there. */
+/* What was changed in place is whole, or marked; only when the mark is on the disk the intent goes. */
 static void end_change(DataJob *d, const sd_bus_error *error)
 {
-        const char *uuid = d->job->pool->def->uuid;
-        Job *job = d->job;
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        const Job *job = d->job;
+        const char *uuid = job->pool->def->uuid;
+        int r = 0;
 
         if (!error)
                 incomplete_clear(job->manager, uuid, job->volume_name, d->step.start, d->step.end);
-        else if (d->writing && incomplete_mark(job->manager, uuid, job->volume_name, job->operation,
-                                               d->step.start, d->step.end) < 0)
-                log_error("Cannot mark volume '%s' as incomplete", job->volume_name);
-        remove_intent(job);
+        else if (d->writing)
+                r = incomplete_mark(job->manager, &list, uuid, job->volume_name, job->operation,
+                                    d->step.start, d->step.end);
+        if (r >= 0 && d->intent)
+                r = store_change_remove(job->manager, &list, STORE_INTENT, d->intent);
+        if (r < 0)
+                log_error("Cannot note what became of volume '%s'", job->volume_name);
+        if (list)
+                incomplete_apply(job->manager, TAKE_PTR(list));
 }
 
 static void end_moving(DataJob *d, const sd_bus_error *error)
@@ -153,14 +159,35 @@ static void cancel_moving(Job *job)
                 end_moving(d, &d->outcome);
 }
 
-static void start_moving(DataPlace *place)
+static int write_intent(DataJob *d, StoreDone done)
+{
+        static const char *const lines[] = {
+                [DATA_MAKES] = "token=", [DATA_REPLACES] = "replaced", [DATA_CHANGES] = "in-place"};
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        _cleanup_free_ char *content = NULL;
+        Job *job = d->job;
+        int r;
+
+        if (asprintf(&content,
+                     "operation=%s\nuid=%u\nstart=%" PRIu64 "\npool=%s\nvolume=%s\n%s%s\nrange=%" PRIu64
+                     "-%" PRIu64 "\n",
+                     job->operation, job->uid, job->start, job->pool->def->uuid, job->volume_name,
+                     lines[d->step.kind], strempty(d->token), d->step.start, d->step.end) < 0)
+                return -ENOMEM;
+        /* One that is to be made may be remembered beyond this boot, in which numbers are unique. */
+        if (asprintf(&d->intent, "%" PRIu64 "%s%s", job->id, d->making ? "-" : "",
+                     d->making ? d->token : "") < 0)
+                d->intent = NULL;
+        r = d->intent ? store_change_write(job->manager, &list, STORE_INTENT, d->intent, content) : -ENOMEM;
+        return r < 0 ? r : store_apply(job->manager->store, TAKE_PTR(list), done, d);
+}
+
+static void start_worker(DataJob *d)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        DataJob *d = (DataJob *) place;
         const WorkerHooks hooks = {.signal = on_signal, .gone = on_gone, .userdata = d};
         int r;
 
-        job_set_running(d->job);
         r = worker_process_new(d->job->manager->event, d->job->manager->options.worker_path, "data",
                                "the worker of this job", &hooks, &d->worker, &error);
         if (r >= 0)
@@ -190,42 +217,34 @@ static void wait_for_place(DataJob *d)
         job_unref(job);
 }
 
+/* What is being made waits for its place from now on; a change has one. */
 static void intent_written(const sd_bus_error *error, void *userdata)
 {
         DataJob *d = userdata;
 
         if (error || sd_bus_error_is_set(&d->outcome))
                 end_moving(d, error ? error : &d->outcome);
+        else if (d->place.user)
+                start_worker(d);
         else
                 wait_for_place(d);
 }
 
-static int write_intent(DataJob *d, StoreDone done)
+/* The intent of a change is written only now: what waits when the service ends has changed nothing. */
+static void start_moving(DataPlace *place)
 {
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
-        _cleanup_free_ char *content = NULL;
-        Job *job = d->job;
-        int r;
+        DataJob *d = (DataJob *) place;
+        int r = 0;
 
-        if (asprintf(&content,
-                     "operation=%s\nuid=%u\nstart=%" PRIu64 "\npool=%s\nvolume=%s\n%s%s\nrange=%" PRIu64
-                     "-%" PRIu64 "\n",
-                     job->operation, job->uid, job->start, job->pool->def->uuid, job->volume_name,
-                     d->step.kind == DATA_MAKES      ? "token="
-                     : d->step.kind == DATA_REPLACES ? "replaced"
-                                                     : "in-place",
-                     strempty(d->token), d->step.start, d->step.end) < 0)
-                return -ENOMEM;
-        /* One that is to be made may be remembered beyond this boot, in which numbers are unique. */
-        if (asprintf(&d->intent, "%" PRIu64 "%s%s", job->id, d->making ? "-" : "",
-                     d->making ? d->token : "") < 0)
-                d->intent = NULL;
-        if (!d->intent)
-                return -ENOMEM;
-        r = store_change_write(job->manager, &list, STORE_INTENT, d->intent, content);
-        if (r < 0)
-                return r;
-        return store_apply(job->manager->store, TAKE_PTR(list), done, d);
+        job_set_running(d->job);
+        if (d->step.kind == DATA_READS || d->intent)
+                start_worker(d);
+        else
+                r = write_intent(d, intent_written);
+        if (r >= 0) /* it may be over, and d with it */
+                return;
+        (void) error_set_errno(&d->outcome, r, "Cannot begin to work on volume '%s'", d->job->volume_name);
+        end_moving(d, &d->outcome);
 }
 
 static int take_arguments(DataJob *d, const DataStep *step, const int *fds, size_t n_fds)
@@ -269,7 +288,7 @@ void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds)
         r = take_arguments(d, step, fds, n_fds);
         if (job->cancel_asked)
                 (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
-        if (r >= 0 && step->kind != DATA_READS && !d->making)
+        if (r >= 0 && step->kind == DATA_MAKES && !d->making)
                 r = write_intent(d, intent_written);
         else if (r >= 0 && sd_bus_error_is_set(&d->outcome))
                 end_moving(d, &d->outcome);

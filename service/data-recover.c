@@ -73,8 +73,8 @@ static void recover_number(Job *job, const char *name)
                 job->id = id;
 }
 
-/* True: its file is still needed. */
-static bool recover_one(Manager *m, FILE *f, const char *name)
+/* True: its file is still needed. Changes that go before its removal are appended to list. */
+static bool recover_one(Manager *m, FILE *f, const char *name, StoreChange **list)
 {
         _cleanup_(job_unrefp) Job *job = NULL;
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -84,9 +84,11 @@ static bool recover_one(Manager *m, FILE *f, const char *name)
         read_intent(f, &intent);
         keep = recover_unfinished(m, &intent, name);
         if (intent.in_place &&
-            incomplete_mark(m, intent.uuid, intent.volume, known_operation(intent.operation),
-                            intent.range_start, intent.range_end) < 0)
+            incomplete_mark(m, list, intent.uuid, intent.volume, known_operation(intent.operation),
+                            intent.range_start, intent.range_end) < 0) {
                 log_error("Cannot mark volume '%s' as incomplete", intent.volume);
+                keep = true;
+        }
         if (job_new(m, manager_find_by_uuid(m, intent.uuid), known_operation(intent.operation), UINT32_MAX,
                     intent.volume, &job, NULL) < 0)
                 return keep;
@@ -112,7 +114,6 @@ static bool recover_one(Manager *m, FILE *f, const char *name)
 
 int data_jobs_recover(Manager *m)
 {
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
         _cleanup_free_ char *folder = store_path(m, STORE_INTENT, "");
         struct dirent *entry;
         DIR *dir;
@@ -121,15 +122,19 @@ int data_jobs_recover(Manager *m)
         if (!dir)
                 return -errno;
         while ((entry = readdir(dir))) {
+                _cleanup_(store_change_freep) StoreChange *list = NULL;
                 _cleanup_free_ char *path = store_path(m, STORE_INTENT, entry->d_name);
                 _cleanup_fclose_ FILE *f = NULL;
 
                 if (entry->d_name[0] == '.' || !path || !(f = fopen(path, "re")))
                         continue;
                 log_notice("A job of an earlier run was cut off: %s", entry->d_name);
-                if (!recover_one(m, f, entry->d_name))
+                if (!recover_one(m, f, entry->d_name, &list))
                         (void) store_change_remove(m, &list, STORE_INTENT, entry->d_name);
+                /* Apart from the others: one that cannot be noted does not keep them. */
+                if (list)
+                        incomplete_apply(m, TAKE_PTR(list));
         }
         (void) closedir(dir);
-        return store_apply(m->store, TAKE_PTR(list), NULL, NULL);
+        return 0;
 }

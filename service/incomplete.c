@@ -5,8 +5,6 @@
 #include <dirent.h>
 #include <inttypes.h>
 
-#include "service/store.h"
-
 #define LINE_MAX_SIZE 512U
 /* Each is a failed job of a user who may write volumes, and a file. The oldest are forgotten first. */
 #define INCOMPLETE_MAX 4096U
@@ -81,45 +79,53 @@ static int remove_file(Manager *m, StoreChange **list, uint64_t id)
         return store_change_remove(m, list, STORE_INCOMPLETE, name);
 }
 
-static int write_file(Manager *m, const Incomplete *i)
+static int write_file(Manager *m, StoreChange **list, const Incomplete *i)
 {
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
         _cleanup_free_ char *content = NULL;
         char name[24];
-        int r;
 
         (void) snprintf(name, sizeof name, "%" PRIu64, i->id);
         if (asprintf(&content, "pool=%s\nvolume=%s\noperation=%s\nstart=%" PRIu64 "\nend=%" PRIu64 "\n",
                      i->pool_uuid, i->volume, i->operation, i->start, i->end) < 0)
                 return -ENOMEM;
-        r = store_change_write(m, &list, STORE_INCOMPLETE, name, content);
-        return r < 0 ? r : store_apply(m->store, TAKE_PTR(list), NULL, NULL);
+        return store_change_write(m, list, STORE_INCOMPLETE, name, content);
 }
 
-int incomplete_mark(Manager *m, const char *pool_uuid, const char *volume, const char *operation,
-                    uint64_t start, uint64_t end)
+int incomplete_mark(Manager *m, StoreChange **list, const char *pool_uuid, const char *volume,
+                    const char *operation, uint64_t start, uint64_t end)
 {
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
-        Incomplete *i;
-        int r = 0;
+        Incomplete *i, *oldest;
+        int r;
 
         TAILQ_FOREACH (i, &m->incomplete, entry) {
                 if (is_of(i, pool_uuid, volume) && i->start <= start && i->end >= end)
                         return 0;
         }
-        if (m->n_incomplete >= INCOMPLETE_MAX) {
-                i = TAILQ_FIRST(&m->incomplete);
-                r = remove_file(m, &list, i->id);
-                mark_unlink(m, i);
-        }
-        if (r >= 0 && list)
-                r = store_apply(m->store, TAKE_PTR(list), NULL, NULL);
-        if (r >= 0)
-                r = add(m, m->last_incomplete + 1, pool_uuid, volume, operation, start, end, &i);
+        r = add(m, m->last_incomplete + 1, pool_uuid, volume, operation, start, end, &i);
         if (r < 0)
                 return r;
         announce(m, pool_uuid, volume);
-        return write_file(m, i);
+        r = write_file(m, list, i);
+        if (r < 0 || m->n_incomplete <= INCOMPLETE_MAX)
+                return r;
+        oldest = TAILQ_FIRST(&m->incomplete);
+        r = remove_file(m, list, oldest->id);
+        mark_unlink(m, oldest);
+        return r;
+}
+
+static void applied(const sd_bus_error *error, void *userdata)
+{
+        if (error)
+                log_error("Cannot note what became of a volume; that is tried again at the service's next "
+                          "start: %s",
+                          error->message);
+}
+
+void incomplete_apply(Manager *m, StoreChange *list)
+{
+        if (store_apply(m->store, list, applied, NULL) < 0)
+                log_error("Cannot note what became of a volume: out of memory");
 }
 
 void incomplete_clear(Manager *m, const char *pool_uuid, const char *volume, uint64_t start, uint64_t end)

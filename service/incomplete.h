@@ -8,13 +8,19 @@
  */
 
 #include "service/pool.h"
+#include "service/store.h"
 
 /*
  * Marks bytes start to end (UINT64_MAX: to its end; 0 to 0: none, but the image around them needs to be put
- * right) of the volume. operation: "wipe-volume", for people.
+ * right) of the volume. operation: "wipe-volume", for people. What that changes on disk is appended to list.
  */
-int incomplete_mark(Manager *m, const char *pool_uuid, const char *volume, const char *operation,
-                    uint64_t start, uint64_t end);
+int incomplete_mark(Manager *m, StoreChange **list, const char *pool_uuid, const char *volume,
+                    const char *operation, uint64_t start, uint64_t end);
+/*
+ * Takes the list: marks, and after them the removal of the intent that told of the change until then. If a
+ * mark cannot be written, the intent stays, and the next daemon marks the volume.
+ */
+void incomplete_apply(Manager *m, StoreChange *list);
 /* These bytes are whole again, or (0 to UINT64_MAX) the volume is gone. */
 void incomplete_clear(Manager *m, const char *pool_uuid, const char *volume, uint64_t start, uint64_t end);
 bool incomplete_is_marked(const Volume *v);

@@ -15,6 +15,7 @@ from harness import ON_SYSTEM, ONE_POOL, SLOWNESS, bus_call, wait_until
 # So much that writing it takes a while on any disk. Workers are stopped at once, so that little is ever written.
 LARGE = min(4096, shutil.disk_usage("/var/tmp").free // MIB // 3) * MIB
 AT_ONCE, OF_ONE_USER = 4, 3
+CLIENTS_OF_ONE_USER = 8
 LOGIND = "org.freedesktop.login1"
 
 
@@ -160,6 +161,93 @@ def test_cut_off_in_place(world, daemon, service, pool, folder):
     assert volume.get("Problem") == ""
     os.close(reads)
     os.close(feed)
+
+
+def holds(pid, fd):
+    """Whether that process has our pipe open."""
+    try:
+        ours = os.readlink(f"/proc/self/fd/{fd}")
+        return any(os.readlink(f"/proc/{pid}/fd/{n}") == ours for n in os.listdir(f"/proc/{pid}/fd"))
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def pipe():
+    reads, feed = os.pipe()
+    yield reads, feed
+    os.close(reads)
+    os.close(feed)
+
+
+def upload(service, pool, folder, pipe, name="v"):
+    """An upload that has begun and waits for more than it was sent: the volume, the job and the file."""
+    path = f"{folder}/{name}"
+    with open(path, "wb") as f:
+        f.truncate(MIB)
+    volume = service.wait_volume(pool, name)
+    _, job = volume.start("Upload", 0, {"length": MIB // 2, "wait": 0}, fds=[pipe[0]]).wait()
+    return volume, job, path
+
+
+def first_byte(path):
+    with open(path, "rb") as f:
+        return f.read(1)
+
+
+@pytest.mark.private
+def test_death_right_after_the_first_write(daemon, service, pool, folder, pipe):
+    """That the worker had begun to write is heard although it was unread when it died."""
+    volume, job, path = upload(service, pool, folder, pipe)
+    wait_until(lambda: any(holds(pid, pipe[0]) for pid in daemon.workers("data")), what="the worker to begin")
+    worker, = daemon.workers("data")
+    os.kill(daemon.pid(), signal.SIGSTOP)
+    try:
+        os.write(pipe[1], b"x" * 4096)
+        wait_until(lambda: first_byte(path) == b"x", what="the first byte to be written")
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: ") Z" in open(f"/proc/{worker}/stat").read(), what="its end")
+    finally:
+        os.kill(daemon.pid(), signal.SIGCONT)
+    assert service.wait_job(job)["State"] == "failed"
+    assert "incomplete" in volume.get("Problem")
+
+
+@pytest.mark.private
+def test_mark_that_cannot_be_written(world, daemon, service, pool, folder, pipe):
+    """The intent stays then, and the next daemon marks the volume."""
+    volume, job, path = upload(service, pool, folder, pipe)
+    os.write(pipe[1], b"x" * 4096)
+    wait_until(lambda: first_byte(path) == b"x", what="the first byte to be written")
+    marks = f"{daemon.state_dir}/incomplete"
+    os.rename(marks, f"{marks}.away")
+    with open(marks, "wb"):
+        pass
+    service.job(job).Cancel()
+    assert service.wait_job(job)["State"] == "cancelled"
+    assert "incomplete" in volume.get("Problem")
+    daemon.stop()
+    os.unlink(marks)
+    os.rename(f"{marks}.away", marks)
+    for _ in range(2):
+        daemon.start()
+        assert "incomplete" in world.client(daemon).volume(volume.path).get("Problem")
+        wait_until(lambda: os.listdir(f"{daemon.state_dir}/intents") == [], what="the intent to make way for the mark")
+        assert len(os.listdir(marks)) == 1
+        daemon.stop()
+
+
+@pytest.mark.private
+def test_what_waited_is_as_it_was(world, daemon, service, pool, folder, pipe):
+    """Of jobs that the service's end cuts off only those that had their turn leave a mark."""
+    uploads = [upload(service, pool, folder, pipe, f"v{i}") for i in range(CLIENTS_OF_ONE_USER + 1)]
+    wait_until(lambda: len(daemon.workers("data")) == CLIENTS_OF_ONE_USER, what="the others to begin")
+    wait_until(lambda: len(os.listdir(f"{daemon.state_dir}/intents")) == CLIENTS_OF_ONE_USER, what="their intents")
+    wait_until(lambda: service.job(uploads[-1][1]).get("State") == "queued", what="the last one to wait")
+    daemon.restart()
+    service = world.client(daemon)
+    marked = ["incomplete" in service.volume(volume.path).get("Problem") for volume, _, _ in uploads]
+    assert marked == [True] * CLIENTS_OF_ONE_USER + [False]
 
 
 class FakeLogind:
