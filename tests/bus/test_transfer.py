@@ -460,6 +460,25 @@ def test_incomplete_until_it_is_done_again(world, daemon, service, pool, folder)
     assert service.volume(volume.path).get("Problem") == ""
 
 
+def test_incomplete_outlasts_a_stop(world, daemon, service, pool, folder):
+    """And a start at which the file is not there, as one on a mount that comes late; its deletion ends it."""
+    volume = make_raw(service, pool, size=4 * MIB)
+    (_, job), fds = volume.OpenUpload(2 * MIB, {}, want_fds=True)
+    write_all(fds[0], content(MIB))
+    service.wait_job(job)
+    pool.Stop()
+    pool.Start()
+    assert "incomplete" in volume.get("Problem")
+    pool.Stop()
+    os.rename(folder + "/v", folder + ".away")
+    pool.Start()
+    assert service.volumes(pool) == {}
+    os.rename(folder + ".away", folder + "/v")
+    service.wait_volume(pool, "v").wait_for("Problem", lambda problem: "incomplete" in problem)
+    volume.Delete()
+    assert make_raw(service, pool, size=MIB).get("Problem") == ""
+
+
 def test_used_by_a_guest(service, pool, folder):
     qemu_img("create", "-q", "-f", "qcow2", folder + "/v", "8M")
     volume = service.wait_volume(pool, "v")
