@@ -92,8 +92,19 @@ typedef enum OpenMode {
         OPEN_TO_COPY,   /* by a data job: nobody writes to it as long as this descriptor, or a copy of it, is
                            open */
         OPEN_TO_CHANGE, /* by a data job: nobody else has it open meanwhile */
+        OPEN_TO_CHANGE_ALONE, /* the same, for what cannot be forced */
         _OPEN_MODE_MAX,
 } OpenMode;
+
+static inline bool open_mode_writes(OpenMode mode)
+{
+        return mode != OPEN_READ && mode != OPEN_TO_COPY;
+}
+
+static inline bool open_mode_changes(OpenMode mode)
+{
+        return mode == OPEN_TO_CHANGE || mode == OPEN_TO_CHANGE_ALONE;
+}
 
 /* What volume_create returns: either a whole volume (row) or a reserved one (fd and token). */
 typedef struct CreateResult {

@@ -63,7 +63,7 @@ int device_row_set(VolumeRow *row, const struct statx *stx)
 
 int device_open(BackendContext *ctx, int dir_fd, const char *name, OpenMode mode, bool force, int *ret_fd)
 {
-        bool write = mode == OPEN_WRITE || mode == OPEN_TO_CHANGE;
+        bool write = open_mode_writes(mode);
         _cleanup_(block_device_done) BlockDevice dev = {0};
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;

@@ -324,7 +324,7 @@ int disk_volume_delete(BackendContext *ctx, const char *name, bool force)
 
 int disk_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd)
 {
-        bool write = mode == OPEN_WRITE || mode == OPEN_TO_CHANGE;
+        bool write = open_mode_writes(mode);
         _cleanup_free_ char *node = NULL;
         _cleanup_(block_device_done) BlockDevice device = {0};
         DiskPool pool = {.file.fd = -EBADF};

@@ -144,7 +144,7 @@ static int resize(Resize *z, VolumeRow *ret)
         const char *folder = z->ctx->pool->target_path;
         int r;
 
-        r = file_volume_lock(z->ctx, z->fd, z->name, true, z->options->force);
+        r = file_volume_lock(z->ctx, z->fd, z->name, OPEN_TO_CHANGE, z->options->force);
         if (r < 0)
                 return r;
         r = file_row_read(z->fd, folder, z->name, &z->row);

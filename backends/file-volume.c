@@ -148,15 +148,16 @@ int file_volume_delete(BackendContext *ctx, const char *name, bool force)
                                ctx->pool->name);
 }
 
-int file_volume_lock(BackendContext *ctx, int fd, const char *name, bool change, bool force)
+int file_volume_lock(BackendContext *ctx, int fd, const char *name, OpenMode mode, bool force)
 {
+        bool change = open_mode_changes(mode), forcible = mode == OPEN_TO_CHANGE;
         const char *verb = change ? "cannot be changed" : "cannot be read";
         int r = image_lock(fd, change);
 
         if (force)
                 return 0;
         if (r < 0) {
-                r = in_use_refuse(ctx, fd, name, verb, false, change);
+                r = in_use_refuse(ctx, fd, name, verb, false, forcible);
                 if (r < 0)
                         return r;
                 /* Whoever had it is gone. */
@@ -166,19 +167,19 @@ int file_volume_lock(BackendContext *ctx, int fd, const char *name, bool change,
                                           "Volume '%s' of pool '%s' %s: others begin to use it all the time",
                                           name, ctx->pool->name, verb);
         }
-        return in_use_refuse(ctx, fd, name, verb, !change, change);
+        return in_use_refuse(ctx, fd, name, verb, !change, forcible);
 }
 
 static int lock_for_job(BackendContext *ctx, int fd, const char *name, OpenMode mode, bool force)
 {
-        if (mode != OPEN_TO_COPY && mode != OPEN_TO_CHANGE)
+        if (mode != OPEN_TO_COPY && !open_mode_changes(mode))
                 return 0;
-        return file_volume_lock(ctx, fd, name, mode == OPEN_TO_CHANGE, force);
+        return file_volume_lock(ctx, fd, name, mode, force);
 }
 
 int file_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd)
 {
-        bool write = mode == OPEN_WRITE || mode == OPEN_TO_CHANGE;
+        bool write = open_mode_writes(mode);
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
         struct stat st;
         int r;

@@ -36,6 +36,6 @@ int file_volume_require_files(BackendContext *ctx);
 int file_volume_make(BackendContext *ctx, const VolumeDef *def, const ImagePlan *plan, int fd);
 /*
  * Takes QEMU's locks on fd, so that no guest begins to use it as long as that is open: to change it alone,
- * or to read what nobody writes. InUse, naming who, if somebody does now, unless force.
+ * or to read what nobody writes, as mode says. InUse, naming who, if somebody does now, unless force.
  */
-int file_volume_lock(BackendContext *ctx, int fd, const char *name, bool change, bool force);
+int file_volume_lock(BackendContext *ctx, int fd, const char *name, OpenMode mode, bool force);

@@ -237,7 +237,7 @@ static int explain_open(BackendContext *ctx, const char *name, int error)
 
 int logical_volume_open(BackendContext *ctx, const char *name, OpenMode mode, bool force, int *ret_fd)
 {
-        bool write = mode == OPEN_WRITE || mode == OPEN_TO_CHANGE;
+        bool write = open_mode_writes(mode);
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
         struct stat st;

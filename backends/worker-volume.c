@@ -191,6 +191,7 @@ static const char *const open_modes[_OPEN_MODE_MAX] = {
         [OPEN_WRITE] = "rw",
         [OPEN_TO_COPY] = "read",
         [OPEN_TO_CHANGE] = "write",
+        [OPEN_TO_CHANGE_ALONE] = "write-alone",
 };
 
 /* _OPEN_MODE_MAX: no such */
@@ -218,7 +219,7 @@ int pool_worker_open_volume(sd_bus_message *m, void *userdata, sd_bus_error *err
                 r = worker_read_options(m, &(WorkerOption){"force", "b", &force}, 1);
         if (r >= 0 && open_mode_from_string(mode_name) == _OPEN_MODE_MAX)
                 r = error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
-                               "'%.16s' is no mode to open a volume with: r, rw, read and write are",
+                               "'%.16s' is no mode to open a volume with: r, rw, read, write and write-alone are",
                                mode_name);
         if (r >= 0)
                 r = w->backend->volume_open(&ctx, name, open_mode_from_string(mode_name), force, &fd);

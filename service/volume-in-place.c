@@ -76,8 +76,11 @@ static int fill_open(Operation *op, sd_bus_message *m)
 {
         Work *w = op->job->data;
 
-        return sd_bus_message_append(m, "ssa{sv}", op->job->volume_name, w->what.write ? "write" : "read", 1,
-                                     "force", "b", (int) w->what.force);
+        return sd_bus_message_append(m, "ssa{sv}", op->job->volume_name,
+                                     !w->what.write  ? "read"
+                                     : w->what.alone ? "write-alone"
+                                                     : "write",
+                                     1, "force", "b", (int) w->what.force);
 }
 
 static void start_work(Job *job, int fd)

@@ -16,6 +16,7 @@ typedef struct InPlace {
         bool write;   /* else it is only read, and shared with others who read */
         bool client;  /* it waits for a client: see DataStep */
         bool force;   /* even if somebody uses it */
+        bool alone;   /* it is not done by force: no error proposes that */
         bool replace; /* what is written is another file, which takes its place in one step */
         /* Opened besides; taken, may be NULL. Their descriptors are the data job's, from number 1 on. */
         VolumeChain *others;

@@ -177,6 +177,7 @@ static int change_image(Volume *v, const char *operation, const char *action, co
                                           .said = "changed",
                                           .verb = "Snapshot",
                                           .write = true,
+                                          .alone = true,
                                           .end = streq(action, "revert") ? UINT64_MAX : 0,
                                           .fill = fill_internal,
                                           .argument = a,
@@ -228,7 +229,7 @@ static int change_file(Volume *v, const char *operation, const char *action, con
                                           .verb = "FileSnapshot",
                                           .write = revert,
                                           .replace = revert,
-                                          .force = force && !revert,
+                                          .force = force,
                                           .fill = fill_file,
                                           .answered = file_answered,
                                           .argument = a,
@@ -280,7 +281,7 @@ static int fill_copy_back(Job *job, sd_bus_message *m, void *argument)
  * What differs is copied back, for thin and thick ones alike: lvconvert --merge would use up the snapshot, cut the others
  * of the volume off from it, and change the group while nobody else can.
  */
-static int revert_logical(Volume *v, const char *name, uid_t uid, Job **ret, sd_bus_error *error)
+static int revert_logical(Volume *v, const char *name, bool force, uid_t uid, Job **ret, sd_bus_error *error)
 {
         VolumeChain others = {};
         VolumeLocks locks = {};
@@ -302,6 +303,7 @@ static int revert_logical(Volume *v, const char *name, uid_t uid, Job **ret, sd_
                                           .said = "changed",
                                           .verb = "CopyBack",
                                           .write = true,
+                                          .force = force,
                                           .end = UINT64_MAX,
                                           .others = &others,
                                           .fill = fill_copy_back},
@@ -339,7 +341,7 @@ int volume_revert_snapshot(Volume *v, const char *name, bool force, uid_t uid, J
         int r = require(v, error);
 
         if (r >= 0 && kind == SNAPSHOTS_LOGICAL)
-                return revert_logical(v, name, uid, ret, error);
+                return revert_logical(v, name, force, uid, ret, error);
         if (r >= 0 && kind == SNAPSHOTS_FILES)
                 r = snapshot_name_validate(v->row.name, name, error);
         /* They would be overlays of something else. */

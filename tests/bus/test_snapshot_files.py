@@ -116,15 +116,28 @@ def test_refused(service, shared, raw):
     with images.opened(path, "raw"):
         with refused("InUse"):
             snapshots.CreateSnapshot("new")
-        for options in ({}, {"force": True}):
-            with refused("InUse"):
-                snapshots.RevertSnapshot("there", options)
+        with refused("InUse") as refusal:
+            snapshots.RevertSnapshot("there")
+        assert "use force" in refusal.text
         snapshots.CreateSnapshot("forced", {"force": True})
     assert images.contents(path, "raw") == before and names(snapshots) == ["forced", "there"]
     os.link(path, f"{shared}/other-name")
     with refused("Unsupported"):
         snapshots.RevertSnapshot("there")
     assert len(hidden(shared)) == 2
+
+
+def test_gone_back_to_by_force(shared, raw):
+    """Who has the file open keeps what he has, and no longer has the volume."""
+    path, volume, snapshots = raw
+    snapshots.CreateSnapshot("old")
+    old = images.contents(path, "raw")
+    images.write(path, 5, 0, SIZE, "raw")
+    with open(path, "r+b") as user, images.opened(path, "raw"):
+        snapshots.RevertSnapshot("old", {"force": True})
+        user.write(b"z" * MIB)
+        user.flush()
+    assert images.contents(path, "raw") == old and volume.get("Problem") == ""
 
 
 def test_killed(daemon, service, pool, shared, raw):

@@ -143,8 +143,9 @@ def test_in_use_even_by_force(image):
         for call, name in ((snapshots.CreateSnapshot, "new"), (snapshots.RevertSnapshot, "there"),
                            (snapshots.DeleteSnapshot, "there")):
             for options in ({}, {"force": True}):
-                with refused("InUse"):
+                with refused("InUse") as refusal:
                     call(name, options)
+                assert "end that first" in refusal.text and "force" not in refusal.text
     assert names(snapshots) == ["there"] and volume.get("Problem") == ""
     snapshots.DeleteSnapshot("there")
 

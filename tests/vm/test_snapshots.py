@@ -126,6 +126,20 @@ def test_in_use(pool, volume):
         subprocess.run(["umount", "/mnt"], check=True, timeout=300)
 
 
+def test_gone_back_to_by_force(volume):
+    """Not as a mounted one: it is only open."""
+    _kind, data, snapshots, device = volume
+    snapshots.CreateSnapshot("old", WAIT)
+    old = contents(device)
+    write(device, 2, 0, SIZE)
+    with open(device, "r+b"):
+        with refused("InUse") as refusal:
+            snapshots.RevertSnapshot("old", WAIT)
+        assert "use force" in refusal.text
+        snapshots.RevertSnapshot("old", {**WAIT, "force": True})
+    assert contents(device) == old and data.get("Problem") == ""
+
+
 def test_cut_off(daemon, service, volume):
     """What is gone back to halfway says so, and doing it again makes it whole."""
     _kind, data, snapshots, device = volume
