@@ -3,8 +3,7 @@
 
 #include "common/size.h"
 #include "tools/event.h"
-
-#define POOL_PATH STORAGE_PATH "/pool"
+#include "tools/object-name.h"
 
 void event_done(Event *e)
 {
@@ -29,50 +28,10 @@ static const char *kind_of(const char *interface)
         return NULL;
 }
 
-/* The name of the pool with that last part of an object path, or that part itself. */
-static const char *pool_name(json_object *names, const char *id, size_t n)
-{
-        char path[256];
-        const char *name;
-
-        (void) snprintf(path, sizeof(path), POOL_PATH "/%.*s", (int) n, id);
-        name = json_string(names, path);
-        return *name ? name : NULL;
-}
-
-/* POOL/VOLUME, from "…/volume/<uuid>/<escaped name>". */
-static char *volume_name(json_object *names, const char *path)
-{
-        _cleanup_free_ char *prefix = NULL, *volume = NULL;
-        const char *id = startswith(path, STORAGE_VOLUME_PATH "/"), *slash = id ? strchr(id, '/') : NULL,
-                   *pool;
-        char *name;
-
-        if (!slash)
-                return strdup(path);
-        prefix = strndup(path, (size_t) (slash - path));
-        if (!prefix || sd_bus_path_decode(path, prefix, &volume) < 0)
-                return NULL;
-        pool = pool_name(names, id, (size_t) (slash - id));
-        if (!pool)
-                pool = prefix + strlen(STORAGE_VOLUME_PATH "/");
-        return asprintf(&name, "%s/%s", pool, volume ? volume : slash + 1) < 0 ? NULL : name;
-}
-
-static char *event_name(json_object *names, const char *kind, const char *path)
-{
-        const char *last = strrchr(path, '/'), *name;
-
-        if (streq(kind, "volume"))
-                return volume_name(names, path);
-        name = streq(kind, "pool") ? json_string(names, path) : "";
-        return strdup(*name ? name : last ? last + 1 : path);
-}
-
 static int fill(Event *e, json_object *names, const char *kind, const char *what, const char *path,
                 json_object *properties)
 {
-        char *name = event_name(names, kind, path);
+        char *name = object_name(names, path);
 
         *e = (Event){.kind = kind, .what = what, .path = path, .name = name, .properties = properties};
         if (name)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "common/errors.h"
+#include "common/size.h"
 #include "tools/call.h"
 #include "tools/follow.h"
+#include "tools/object-name.h"
+#include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/show.h"
 #include "tools/table.h"
@@ -49,8 +52,8 @@ static int add_job(json_object *jobs, const char *path, json_object *properties)
         return 0;
 }
 
-/* All jobs as an array of objects, the oldest first. */
-static int read_jobs(Context *c, json_object **ret, sd_bus_error *error)
+/* All jobs as an array of objects, the oldest first. names, unless NULL, is filled with those of the pools. */
+static int read_jobs(Context *c, json_object **ret, json_object *names, sd_bus_error *error)
 {
         _cleanup_json_ json_object *root = NULL, *jobs = json_object_new_array();
         int r;
@@ -67,6 +70,8 @@ static int read_jobs(Context *c, json_object **ret, sd_bus_error *error)
                 if (r >= 0 && json_object_object_get_ex(interfaces, JOB_INTERFACE, &properties))
                         r = add_job(jobs, path, properties);
         }
+        if (r >= 0 && names)
+                r = object_names_read(root, names);
         if (r < 0)
                 return r;
         json_object_array_sort(jobs, by_number);
@@ -74,48 +79,68 @@ static int read_jobs(Context *c, json_object **ret, sd_bus_error *error)
         return 0;
 }
 
-static int add_row(Table *t, json_object *job)
+/* What it changes or makes, which it names first. NULL if out of memory. */
+static char *job_object(json_object *job, json_object *names)
 {
-        _cleanup_free_ char *progress = NULL, *began = NULL;
-        const char *cells[6];
+        json_object *objects;
+
+        if (!json_object_object_get_ex(job, "Objects", &objects) || json_object_array_length(objects) == 0)
+                return strdup("");
+        return object_name(names, strempty(json_object_get_string(json_object_array_get_idx(objects, 0))));
+}
+
+static uint64_t job_amount(json_object *job, const char *property)
+{
+        json_object *v;
+
+        return !ended(job) && json_object_object_get_ex(job, property, &v) ? json_object_get_uint64(v) : 0;
+}
+
+static int add_row(Table *t, json_object *job, json_object *names)
+{
+        uint64_t rate = job_amount(job, "Rate"), end = job_amount(job, "ExpectedEndTime"), now = now_realtime();
+        char size[SIZE_BUFSIZE], speed[SIZE_BUFSIZE + 2] = "", left[DURATION_BUFSIZE] = "";
+        _cleanup_free_ char *object = NULL, *progress = NULL, *began = NULL;
         int r = 0;
 
+        object = job_object(job, names);
         progress = json_truth(job, "ProgressValid") ? show_value(job, "Progress", SHOW_PERCENT) : strdup("");
         began = show_value(job, "StartTime", SHOW_TIME);
-        if (!progress || !began)
+        if (!object || !progress || !began)
                 return -ENOMEM;
-        cells[0] = job_number(job);
-        cells[1] = json_string(job, "Operation");
-        cells[2] = json_string(job, "State");
-        cells[3] = progress;
-        cells[4] = began;
-        cells[5] = json_string(job, "ErrorMessage");
+        if (rate > 0)
+                (void) snprintf(speed, sizeof speed, "%s/s", size_format(size, rate));
+        if (end > now)
+                (void) duration_format(left, end - now);
+        const char *const cells[] = {job_number(job), json_string(job, "Operation"), object, json_string(job, "State"),
+                                     progress, speed, left, began, json_string(job, "ErrorMessage")};
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(cells); i++)
                 r = table_add(t, cells[i]);
         return r;
 }
 
-static int print_jobs(const Context *c, json_object *jobs)
+static int print_jobs(const Context *c, json_object *jobs, json_object *names)
 {
-        static const char *const columns[] = {">JOB", "OPERATION", "STATE", ">PROGRESS", "BEGAN", "ERROR"};
+        static const char *const columns[] = {">JOB",  "OPERATION", "ON",    "STATE", ">PROGRESS",
+                                              ">RATE", ">LEFT",     "BEGAN", "ERROR"};
         _cleanup_(table_freep) Table *t = table_new(columns, ELEMENTSOF(columns));
         int r = t ? 0 : -ENOMEM;
 
         for (size_t i = 0; r >= 0 && i < json_object_array_length(jobs); i++)
-                r = add_row(t, json_object_array_get_idx(jobs, i));
+                r = add_row(t, json_object_array_get_idx(jobs, i), names);
         return r < 0 ? r : table_print(t, stdout, c->legend);
 }
 
 static int job_list(Context *c, const Args *a)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_json_ json_object *jobs = NULL;
+        _cleanup_json_ json_object *jobs = NULL, *names = json_object_new_object();
         int r;
 
-        r = read_jobs(c, &jobs, &error);
+        r = names ? read_jobs(c, &jobs, names, &error) : -ENOMEM;
         if (r < 0)
                 return report(c, &error, r);
-        r = c->json ? json_print(jobs, true) : print_jobs(c, jobs);
+        r = c->json ? json_print(jobs, true) : print_jobs(c, jobs, names);
         return r < 0 ? report(c, NULL, r) : STATUS_OK;
 }
 
@@ -182,7 +207,7 @@ static int watch_all(Context *c)
         _cleanup_json_ json_object *jobs = NULL;
         int r, status = STATUS_OK;
 
-        r = read_jobs(c, &jobs, &error);
+        r = read_jobs(c, &jobs, NULL, &error);
         if (r < 0)
                 return report(c, &error, r);
         for (size_t i = 0; i < json_object_array_length(jobs) && status != STATUS_INTERRUPTED; i++) {

@@ -4,6 +4,7 @@
 #include "tools/call.h"
 #include "tools/event.h"
 #include "tools/monitor.h"
+#include "tools/object-name.h"
 #include "tools/report.h"
 
 const Option monitor_options[] = {
@@ -57,16 +58,7 @@ static int read_names(Monitor *monitor, sd_bus_error *error)
         int r;
 
         r = read_root(monitor->c, &root, error);
-        if (r < 0)
-                return r;
-        json_object_object_foreach(root, path, interfaces)
-        {
-                json_object *pool;
-
-                if (r >= 0 && json_object_object_get_ex(interfaces, POOL_INTERFACE, &pool))
-                        r = json_set_string(monitor->names, path, json_string(pool, "Name"));
-        }
-        return r;
+        return r < 0 ? r : object_names_read(root, monitor->names);
 }
 
 static int subscribe(Monitor *monitor, sd_bus_error *error)

@@ -8,7 +8,6 @@
 #define BAR_MAX 40U
 #define BAR_MIN 8U
 #define LINE_DEFAULT 80U
-#define DURATION_BUFSIZE 32
 #define PULSE_USEC (125 * USEC_PER_MSEC) /* a step of the block that runs to and fro */
 
 void progress_begin(Progress *p, const char *label, bool quiet)
@@ -31,7 +30,7 @@ static size_t line_width(void)
         return size.ws_col;
 }
 
-static const char *show_duration(char buf[static DURATION_BUFSIZE], uint64_t usec)
+const char *duration_format(char buf[static DURATION_BUFSIZE], uint64_t usec)
 {
         unsigned long seconds = (unsigned long) (usec / USEC_PER_SEC);
 
@@ -60,10 +59,10 @@ static void describe(const Progress *p, char *text, size_t size)
         if (p->rate > 0)
                 n += (size_t) snprintf(text + n, size - n, "%s/s  ", size_format(rate, p->rate));
         n += (size_t) snprintf(text + n, size - n, "%s",
-                               show_duration(duration, now_monotonic() - p->began));
+                               duration_format(duration, now_monotonic() - p->began));
         if (p->expected_end > now)
                 (void) snprintf(text + n, size - n, ", %s left",
-                                show_duration(duration, p->expected_end - now));
+                                duration_format(duration, p->expected_end - now));
 }
 
 static void fill_bar(const Progress *p, char *bar, size_t width)

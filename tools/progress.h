@@ -21,3 +21,7 @@ void progress_begin(Progress *p, const char *label, bool quiet);
 void progress_draw(Progress *p);
 /* Removes the bar, so that other text can be written. */
 void progress_clear(Progress *p);
+
+#define DURATION_BUFSIZE 32
+/* "1:05", "2:00:07". Returns buf. */
+const char *duration_format(char buf[static DURATION_BUFSIZE], uint64_t usec);

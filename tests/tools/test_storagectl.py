@@ -643,8 +643,8 @@ def test_no_wait_and_watch(tool, pool):
     job, = [j for j in tool.json("job", "list") if j["ObjectPath"] == path]
     assert job["Operation"] == "create-volume"
     lines = tool.ok("job", "list").splitlines()
-    assert lines[0].split() == ["JOB", "OPERATION", "STATE", "PROGRESS", "BEGAN", "ERROR"]
-    assert any(line.split()[:2] == [number, "create-volume"] for line in lines[1:])
+    assert lines[0].split() == ["JOB", "OPERATION", "ON", "STATE", "PROGRESS", "RATE", "LEFT", "BEGAN", "ERROR"]
+    assert any(line.split()[:3] == [number, "create-volume", "images/big"] for line in lines[1:])
     assert tool.ok("job", "watch", number) == f"{number} create-volume succeeded\n"
     ended = json.loads(tool.ok("job", "watch", path, "--json"))
     assert (ended["State"], ended["ErrorName"]) == ("succeeded", "")
