@@ -126,11 +126,29 @@ static int read_row(BackendContext *ctx, int fd, const char *name, VolumeRow *re
         return 0;
 }
 
-static int publish(BackendContext *ctx, Unfinished *u, const char *name, CreateResult *ret)
+static int sync_to_storage(BackendContext *ctx, int fd, const char *name)
 {
-        int r = unfinished_publish(u, name);
+        return fsync(fd) >= 0 ? 0
+                              : error_set_errno(ctx->error, errno,
+                                                "Cannot write volume '%s' to its storage", name);
+}
 
-        return r < 0 ? publish_error(ctx, r, name) : read_row(ctx, u->fd, name, &ret->row);
+/*
+ * What has contents is on the disk before it has its name, so that no loss of power shows half of it. What
+ * has none is there whole or not at all, and whoever makes the first of its data durable makes its name
+ * durable as well: an fsync would more than double what it costs to make it.
+ */
+static int publish(BackendContext *ctx, Unfinished *u, const char *name, bool contents, CreateResult *ret)
+{
+        int r = contents ? sync_to_storage(ctx, u->fd, name) : 0;
+
+        if (r < 0)
+                return r;
+        r = unfinished_publish(u, name);
+        if (r < 0)
+                return publish_error(ctx, r, name);
+        r = contents ? sync_to_storage(ctx, u->dir_fd, name) : 0;
+        return r < 0 ? r : read_row(ctx, u->fd, name, &ret->row);
 }
 
 /* The lock on the file goes with the descriptor: whoever has it is at work on the file. */
@@ -158,7 +176,8 @@ static int create_file(BackendContext *ctx, int dir_fd, const VolumeDef *def, co
                                        ctx->pool->name);
         r = make_file(ctx, def, plan, u.fd);
         if (r >= 0)
-                r = plan->long_work ? reserve(ctx, &u, def->name, ret) : publish(ctx, &u, def->name, ret);
+                r = plan->long_work ? reserve(ctx, &u, def->name, ret)
+                                    : publish(ctx, &u, def->name, plan->tool, ret);
         unfinished_done(&u);
         return r;
 }
@@ -176,7 +195,7 @@ static int create_folder(BackendContext *ctx, int dir_fd, const VolumeDef *def, 
         if (r >= 0)
                 r = set_owner_and_mode(ctx, def, u.fd, true);
         if (r >= 0)
-                r = publish(ctx, &u, def->name, ret);
+                r = publish(ctx, &u, def->name, false, ret);
         unfinished_done(&u);
         return r;
 }
@@ -285,12 +304,7 @@ static int fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int 
                 return r;
         r = file_volume_make(ctx, def, &plan, fd);
         image_plan_done(&plan);
-        if (r < 0)
-                return r;
-        if (fsync(fd) < 0)
-                return error_set_errno(ctx->error, errno, "Cannot write volume '%s' to its storage",
-                                       def->name);
-        return 0;
+        return r < 0 ? r : sync_to_storage(ctx, fd, def->name);
 }
 
 int file_volume_fill(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd)
@@ -343,9 +357,8 @@ int file_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret)
                 return publish_error(ctx, r, name);
         /* Until the folder is on the disk, a loss of power brings back the name that is removed as a
          * leftover. */
-        if (fsync(dir_fd) < 0)
-                return error_set_errno(ctx->error, errno, "Cannot write volume '%s' to its storage", name);
-        return read_row(ctx, fd, name, ret);
+        r = sync_to_storage(ctx, dir_fd, name);
+        return r < 0 ? r : read_row(ctx, fd, name, ret);
 }
 
 int file_volume_discard(BackendContext *ctx, const char *token)

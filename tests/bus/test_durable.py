@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What was told to be done is on the disk: the power is lost right after the answer. The file system is one of our own on
+a loop device, and is told to forget what it has not written yet."""
+
+import fcntl
+import os
+import random
+import struct
+import subprocess
+
+import pytest
+
+import images
+from client import iterate_until
+from data_operations import MIB, NEW, OPERATIONS, Changes, Makes, Place, look, told
+from harness import wait_until
+from pullable import has_loop_devices
+
+pytestmark = [pytest.mark.private, pytest.mark.skipif(not has_loop_devices(), reason="no loop devices here")]
+
+# _IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN, with the flag that not even the journal is written.
+FS_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
+SIZE = 2 * MIB
+# xfs has no smaller ones.
+DISK_SIZE = 320 * MIB
+MAKE = {"ext4": ["mke2fs", "-q", "-F", "-t", "ext4"], "xfs": ["mkfs.xfs", "-q", "-f"]}
+# Nothing is written by itself while a test lasts.
+OPTIONS = {"ext4": "loop,commit=900", "xfs": "loop"}
+
+
+class CreateQuickly(Makes):
+    """Nothing to fill: it is made at once."""
+
+    kind = "qcow2"
+
+    def contents(self):
+        return bytes(self.size)
+
+    def start(self, place, **options):
+        return place.pool.start("CreateVolume", self.made, self.size, {"format": self.kind, **options})
+
+
+class CreateVMDK(CreateQuickly):
+    """Its name is in it, and put there when QEMU is done with it."""
+
+    kind = "vmdk"
+
+    def state(self, place):
+        with open(f"{place.folder}/{self.made}", "rb") as f:
+            assert f'"{self.made}"'.encode() in f.read(MIB)
+        return super().state(place)
+
+
+class CloneLinked(Makes):
+    """An overlay."""
+
+    kind = "qcow2"
+
+    def prepare(self, place):
+        super().prepare(place)
+        self.source_name = self.source(place, self.kind)
+
+    def start(self, place, **options):
+        return place.pool.start("CloneVolume", place.volume(self.source_name).path, self.made,
+                                {"linked": True, **options})
+
+
+class Grow(Changes):
+    """An image's size is in its header."""
+
+    kind = "qcow2"
+
+    def contents(self):
+        return self.data + bytes(self.size)
+
+    def start(self, place, **options):
+        return place.volume(self.name).start("Resize", 2 * self.size, options)
+
+
+class GrowRaw(Grow):
+    kind = "raw"
+
+
+class SnapshotOf(Changes):
+    """A qcow2 image, into which a snapshot is put."""
+
+    kind = "qcow2"
+
+    def start(self, place, **options):
+        return place.service.proxy(place.volume(self.name).path, "Volume.Snapshots").start("CreateSnapshot", "s", options)
+
+    def contents(self):
+        return self.data
+
+    def state(self, place):
+        path = f"{place.folder}/{self.name}"
+        look("check", "-q", "-f", "qcow2", path)
+        assert [s["name"] for s in images.info(path)["snapshots"]] == ["s"]
+        return super().state(place)
+
+
+class SnapshotFile(Changes):
+    """A snapshot that is a file of its own, and shares its blocks."""
+
+    def start(self, place, **options):
+        return place.service.proxy(place.volume(self.name).path, "Volume.Snapshots").start("CreateSnapshot", "s", options)
+
+    def contents(self):
+        return self.data
+
+    def state(self, place):
+        snapshots = place.service.proxy(place.volume(self.name).path, "Volume.Snapshots").get("Snapshots")
+        assert len(snapshots) == 1
+        place.service.proxy(place.volume(self.name).path, "Volume.Snapshots").RevertSnapshot("s")
+        return super().state(place)
+
+
+class RevertToFile(SnapshotFile):
+    def prepare(self, place):
+        super().prepare(place)
+        snapshots = place.service.proxy(place.volume(self.name).path, "Volume.Snapshots")
+        snapshots.CreateSnapshot("s")
+        with open(f"{place.folder}/{self.name}", "r+b") as f:
+            f.write(bytes(self.size))
+
+    def start(self, place, **options):
+        snapshots = place.service.proxy(place.volume(self.name).path, "Volume.Snapshots")
+        return snapshots.start("RevertSnapshot", "s", options)
+
+    def state(self, place):
+        return Changes.state(self, place)
+
+
+class CloneSharing(Makes):
+    """A copy that shares its blocks."""
+
+    def prepare(self, place):
+        super().prepare(place)
+        self.source_name = self.source(place)
+
+    def start(self, place, **options):
+        return place.pool.start("CloneVolume", place.volume(self.source_name).path, self.made,
+                                {"reflink": "always", **options})
+
+
+ANYWHERE = [*OPERATIONS, CreateQuickly, CreateVMDK, CloneLinked, Grow, GrowRaw, SnapshotOf]
+SHARING = [SnapshotFile, RevertToFile, CloneSharing]
+CASES = [("ext4", kind) for kind in ANYWHERE] + [("xfs", kind) for kind in [*ANYWHERE, *SHARING]]
+
+
+class Disk:
+    """A file system on a loop device, in a folder."""
+
+    def __init__(self, world, kind):
+        self.kind, self.top = kind, world.folder()
+        self.image, self.path = self.top + "/disk", self.top + "/mnt"
+        with open(self.image, "wb") as f:
+            f.truncate(DISK_SIZE)
+        subprocess.run([*MAKE[kind], self.image], check=True, capture_output=True)
+        os.mkdir(self.path)
+        self.mount()
+        world.mounts.append(self.path)
+
+    def mount(self):
+        done = subprocess.run(["mount", "-t", self.kind, "-o", OPTIONS[self.kind], self.image, self.path],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"this kernel cannot mount {self.kind}: {done.stderr}")
+
+    def make_folder(self):
+        folder = self.path + "/pool"
+        os.mkdir(folder)
+        return folder
+
+    def lose_power(self):
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        finally:
+            os.close(fd)
+
+    def unmount(self):
+        wait_until(lambda: subprocess.run(["umount", self.path], capture_output=True, check=False).returncode == 0, 20,
+                   "the disk to be let go of")
+
+
+def sync(path):
+    subprocess.run(["sync", "-f", path], check=True)
+
+
+def come_back(daemon, disk, place):
+    """The service finds what was on the disk."""
+    daemon.kill()
+    disk.unmount()
+    disk.mount()
+    daemon.start()
+    place.reconnect(daemon)
+    wait_until(lambda: place.pool.get("LastRefresh"), what="the pool to be looked at")
+
+
+@pytest.mark.parametrize("filesystem, kind", CASES, ids=[f"{f}-{k.__name__}" for f, k in CASES])
+def test_power_is_lost_after_the_answer(world, daemon, service, filesystem, kind):
+    disk = Disk(world, filesystem)
+    place = Place(world, service, disk.make_folder())
+    operation = kind(random.Random(kind.__name__), SIZE)
+    operation.prepare(place)
+    sync(place.folder)
+    pending = operation.start(place)
+    iterate_until(lambda: pending.done, 60, "an answer")
+    disk.lose_power()
+    assert pending.error is None, told(pending.error)
+    come_back(daemon, disk, place)
+    assert operation.state(place) == NEW
+
+
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
+def test_an_empty_raw_volume_is_there_with_its_first_durable_byte(world, daemon, service, filesystem):
+    disk = Disk(world, filesystem)
+    place = Place(world, service, disk.make_folder())
+    sync(place.folder)
+    for name in ("used", "unused"):
+        service.make_volume(place.pool, name, SIZE, allocation=0)
+        if name == "used":
+            fd = os.open(f"{place.folder}/{name}", os.O_WRONLY)
+            os.write(fd, b"first")
+            os.fsync(fd)
+            os.close(fd)
+    disk.lose_power()
+    come_back(daemon, disk, place)
+    volumes = place.service.volumes(place.pool)
+    assert volumes["used"]["Capacity"] == SIZE and {v["Capacity"] for v in volumes.values()} == {SIZE}
+    with open(f"{place.folder}/used", "rb") as f:
+        assert f.read(5) == b"first"
