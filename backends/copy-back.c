@@ -2,11 +2,13 @@
 #include "backends/copy-back.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 
 #include "backends/copy-raw.h"
 
 #define CHUNK_SIZE (1024U * 1024U)
-#define BLOCK_SIZE 4096U
+#define UNIT_SIZE 4096U
 
 typedef struct CopyBack {
         int from, to;
@@ -39,7 +41,7 @@ static int write_all(int fd, const uint8_t *buffer, size_t n, uint64_t offset)
 
 static bool differs(const CopyBack *c, size_t at, size_t n)
 {
-        return memcmp(c->source + at, c->target + at, n - at < BLOCK_SIZE ? n - at : BLOCK_SIZE) != 0;
+        return memcmp(c->source + at, c->target + at, n - at < UNIT_SIZE ? n - at : UNIT_SIZE) != 0;
 }
 
 /* Of n bytes that were read, writes the blocks that differ, neighbours at once. */
@@ -49,14 +51,23 @@ static int write_differences(const CopyBack *c, size_t n, uint64_t offset)
                 bool different = differs(c, start, n);
                 int r;
 
-                for (end = start + BLOCK_SIZE; end < n && differs(c, end, n) == different;)
-                        end += BLOCK_SIZE;
+                for (end = start + UNIT_SIZE; end < n && differs(c, end, n) == different;)
+                        end += UNIT_SIZE;
                 end = end < n ? end : n;
                 r = different ? write_all(c->to, c->source + start, end - start, offset + start) : 0;
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+/*
+ * What is compared is what the disk has. Somebody else's open of the device can have kept pages in memory
+ * that it does not have: of a write that failed, or from before the device was changed below.
+ */
+static int forget_cached(int fd)
+{
+        return ioctl(fd, BLKFLSBUF, 0) >= 0 || errno == ENOTTY ? 0 : -errno;
 }
 
 static int run(BackendContext *ctx, const CopyBack *c, uint64_t size)
@@ -99,9 +110,13 @@ int copy_back(BackendContext *ctx, int from, int to, const char *name, int (*wri
                         "Volume '%s' of pool '%s' cannot go back to that snapshot: they are not of the same "
                         "size any more",
                         name, ctx->pool->name);
+        if (r >= 0)
+                r = forget_cached(from);
+        if (r >= 0)
+                r = forget_cached(to);
         /* A snapshot that ran out of room cannot be read at all, and nothing has changed then. */
         if (r >= 0 && size > 0)
-                r = read_all(from, source, size < BLOCK_SIZE ? size : BLOCK_SIZE, 0);
+                r = read_all(from, source, size < UNIT_SIZE ? size : UNIT_SIZE, 0);
         if (r >= 0)
                 r = writing(userdata);
         if (r >= 0)

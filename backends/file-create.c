@@ -31,15 +31,26 @@ int file_set_nocow(BackendContext *ctx, int fd, const char *what)
         return 0;
 }
 
+int file_drop_inherited_rights(int fd)
+{
+        if (fremovexattr(fd, "system.posix_acl_access") >= 0 || errno == ENODATA || errno == EOPNOTSUPP)
+                return 0;
+        return -errno;
+}
+
 static int set_owner_and_mode(BackendContext *ctx, const VolumeDef *def, int fd, bool folder)
 {
         const Permissions *p = &def->permissions;
         uint32_t mode = p->mode != MODE_UNSET ? p->mode : folder ? 0700 : MODE_DEFAULT;
+        int r;
 
         if ((p->owner != ID_UNSET || p->group != ID_UNSET) && fchown(fd, p->owner, p->group) < 0)
                 return error_set_errno(ctx->error, errno,
                                        "Cannot give volume '%s' to owner %" PRIi32 ":%" PRIi32, def->name,
                                        (int32_t) p->owner, (int32_t) p->group);
+        r = file_drop_inherited_rights(fd);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot set the rights of volume '%s'", def->name);
         if ((folder || mode != MODE_DEFAULT) && fchmod(fd, mode) < 0)
                 return error_set_errno(ctx->error, errno, "Cannot set the mode of volume '%s'", def->name);
         if (p->label && access("/sys/fs/selinux/status", F_OK) >= 0 &&

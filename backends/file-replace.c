@@ -91,11 +91,10 @@ static int copy_xattrs(const Replacement *r)
 static int copy_attributes(const Replacement *r)
 {
         struct stat st;
+        int q = file_drop_inherited_rights(r->new.fd);
 
-        /* A folder's default list of rights is not the old file's, and the mode would open it. */
-        if (fremovexattr(r->new.fd, "system.posix_acl_access") < 0 && errno != ENODATA &&
-            errno != EOPNOTSUPP)
-                return -errno;
+        if (q < 0)
+                return q;
         /* The owner first: a change of it takes rights away. */
         if (fstat(r->old_fd, &st) < 0 || fchown(r->new.fd, st.st_uid, st.st_gid) < 0 ||
             fchmod(r->new.fd, st.st_mode & 07777) < 0)

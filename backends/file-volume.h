@@ -24,6 +24,11 @@ int file_volume_folder(BackendContext *ctx, int *ret_fd);
 /* Sets or clears btrfs' flag for no copy on write on an empty file or folder. Unsupported elsewhere. */
 int file_set_nocow(BackendContext *ctx, int fd, const char *what);
 /*
+ * Takes away what a new file or folder got of its folder's default list of rights (ACL): a mode that is set
+ * later would open it to those who are in that. Before the mode. 0 or negative errno.
+ */
+int file_drop_inherited_rights(int fd);
+/*
  * Opens the regular file name beneath the folder dir_fd with flags (O_RDONLY or O_RDWR). A descriptor, or
  * NotFound, or Unsupported for folders and symbolic links.
  */

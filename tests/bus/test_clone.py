@@ -12,6 +12,7 @@ import pytest
 from gi.repository import GLib
 
 from client import MIB, error_name, iterate, refused
+from filesystems import FileSystem
 from harness import ON_SYSTEM, ONE_POOL, SLOWNESS, wait_until
 
 SIZE = 6 * MIB
@@ -49,20 +50,6 @@ def same(a, kind_a, b, kind_b, strict=False):
 def check(path, kind):
     if kind in ("qcow2", "qed", "vdi", "vmdk"):
         subprocess.run(["qemu-img", "check", "-q", "-f", kind, path], check=True)
-
-
-def small_file_system(world, kind):
-    """One that can share blocks between files, on a loop device."""
-    path = world.folder()
-    subprocess.run(["truncate", "-s", "400M", path + "/image"], check=True)
-    make = {"btrfs": ["mkfs.btrfs", "-q"], "xfs": ["mkfs.xfs", "-q"]}[kind]
-    os.mkdir(path + "/mnt")
-    for command in (make + [path + "/image"], ["mount", "-o", "loop", path + "/image", path + "/mnt"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"no {kind} here: {done.stderr}")
-    world.mounts.append(path + "/mnt")
-    return path + "/mnt"
 
 
 WAIT = {"wait": 100_000_000}  # a machine may be busy
@@ -307,7 +294,7 @@ def test_what_a_header_names_is_not_read(service, pool, folder, world):
 
 @pytest.mark.parametrize("kind", ["btrfs", "xfs"])
 def test_reflink(service, world, kind):
-    mount = small_file_system(world, kind)
+    mount = FileSystem(world, kind).path
     contents = {"raw": "raw", "image": "qcow2"}
     for name, form in contents.items():
         image(f"{mount}/{name}", form, 16 * MIB)

@@ -13,6 +13,7 @@ import pytest
 import images
 from client import iterate_until
 from data_operations import MIB, NEW, OPERATIONS, Changes, Makes, Place, look, told
+from filesystems import FileSystem
 from harness import wait_until
 from pullable import has_loop_devices
 
@@ -21,11 +22,6 @@ pytestmark = [pytest.mark.private, pytest.mark.skipif(not has_loop_devices(), re
 # _IOR('X', 125, __u32): EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN, with the flag that not even the journal is written.
 FS_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
 SIZE = 2 * MIB
-# xfs has no smaller ones.
-DISK_SIZE = 320 * MIB
-MAKE = {"ext4": ["mke2fs", "-q", "-F", "-t", "ext4"], "xfs": ["mkfs.xfs", "-q", "-f"]}
-# Nothing is written by itself while a test lasts.
-OPTIONS = {"ext4": "loop,commit=900", "xfs": "loop"}
 
 
 class CreateQuickly(Makes):
@@ -148,24 +144,11 @@ SHARING = [SnapshotFile, RevertToFile, CloneSharing]
 CASES = [("ext4", kind) for kind in ANYWHERE] + [("xfs", kind) for kind in [*ANYWHERE, *SHARING]]
 
 
-class Disk:
-    """A file system on a loop device, in a folder."""
+class Disk(FileSystem):
+    """Nothing is written to it by itself while a test lasts."""
 
     def __init__(self, world, kind):
-        self.kind, self.top = kind, world.folder()
-        self.image, self.path = self.top + "/disk", self.top + "/mnt"
-        with open(self.image, "wb") as f:
-            f.truncate(DISK_SIZE)
-        subprocess.run([*MAKE[kind], self.image], check=True, capture_output=True)
-        os.mkdir(self.path)
-        self.mount()
-        world.mounts.append(self.path)
-
-    def mount(self):
-        done = subprocess.run(["mount", "-t", self.kind, "-o", OPTIONS[self.kind], self.image, self.path],
-                              capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"this kernel cannot mount {self.kind}: {done.stderr}")
+        super().__init__(world, kind, ["commit=900"] if kind == "ext4" else [])
 
     def make_folder(self):
         folder = self.path + "/pool"
@@ -178,10 +161,6 @@ class Disk:
             fcntl.ioctl(fd, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
         finally:
             os.close(fd)
-
-    def unmount(self):
-        wait_until(lambda: subprocess.run(["umount", self.path], capture_output=True, check=False).returncode == 0, 20,
-                   "the disk to be let go of")
 
 
 def sync(path):

@@ -3,13 +3,13 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
 
 import images
 from client import MIB, full_name, iterate_until, refused
+from filesystems import FileSystem
 
 SNAPSHOTS = "Volume.Snapshots"
 SIZE = 8 * MIB
@@ -18,18 +18,7 @@ SIZE = 8 * MIB
 @pytest.fixture(params=["xfs", "btrfs"])
 def shared(request, world):
     """A folder on a file system that can share blocks."""
-    top = world.folder()
-    disk, path = f"{top}/disk", f"{top}/mnt"
-    with open(disk, "wb") as f:
-        f.truncate(320 * MIB)
-    options = ["-m", "reflink=1"] if request.param == "xfs" else ["--mixed"]
-    subprocess.run([f"mkfs.{request.param}", "-q", "-f", *options, disk], check=True, capture_output=True)
-    os.mkdir(path)
-    done = subprocess.run(["mount", "-o", "loop", disk, path], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"this kernel cannot mount {request.param}: {done.stderr}")
-    world.mounts.append(path)
-    return path
+    return FileSystem(world, request.param).path
 
 
 @pytest.fixture

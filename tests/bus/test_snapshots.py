@@ -4,6 +4,7 @@
 import os
 import random
 import signal
+import subprocess
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from gi.repository import GLib
 
 import images
 from client import MIB, error_name, full_name, iterate_until, refused
+from filesystems import FileSystem
 from harness import SLOWNESS
 
 SNAPSHOTS = "Volume.Snapshots"
@@ -167,6 +169,35 @@ def test_disk_full(world, service):
     assert images.check(path) == 0 and images.contents(path) == before
     os.unlink(f"{folder}/filler")
     snapshots.CreateSnapshot("x")
+
+
+@pytest.mark.private
+@pytest.mark.parametrize("free", [0, 256])
+def test_disk_full_when_going_back(world, service, free):
+    """Another file has the same blocks: what is only written over needs room, too."""
+    folder = FileSystem(world, "xfs").path
+    pool = service.make_pool("small", folder)
+    path = f"{folder}/image"
+    images.make_slow(path, 8 * MIB)
+    images.qemu_img("snapshot", "-c", "there", path)
+    old = images.contents(path)
+    images.write(path, 1, 0, 4 * MIB)
+    new = images.contents(path)
+    volume = service.wait_volume(pool, "image")
+    snapshots = service.proxy(volume.path, SNAPSHOTS)
+    subprocess.run(["cp", "--reflink=always", path, f"{folder}/copy"], check=True)
+    os.sync()
+    images.fill(folder)
+    os.truncate(f"{folder}/filler", os.path.getsize(f"{folder}/filler") - free * images.KIB)
+    os.sync()
+    with refused("NoSpace"):
+        snapshots.RevertSnapshot("there")
+    found, problem = images.contents(path), volume.get("Problem")
+    assert images.check(path) in (0, 3) and names(snapshots) == ["there"]
+    assert "incomplete" in problem or (found == new and not problem)
+    os.unlink(f"{folder}/filler")
+    snapshots.RevertSnapshot("there")
+    assert images.contents(path) == old and images.check(path) == 0 and volume.get("Problem") == ""
 
 
 @pytest.fixture

@@ -93,3 +93,20 @@ def small_ext4(mounted, tmp_path):
         f.truncate(24 << 20)
     subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", image], check=True)
     return mounted("ext4", "loop", image)
+
+
+@pytest.fixture
+def loop_device():
+    """Makes block devices of files: loop_device(file), its node."""
+    nodes = []
+
+    def make(image):
+        r = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True)
+        if r.returncode != 0:
+            pytest.skip(f"no loop device: {r.stderr}")
+        nodes.append(r.stdout.strip())
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        subprocess.run(["losetup", "-d", node], check=True)

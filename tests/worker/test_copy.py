@@ -14,17 +14,13 @@ MARK = (b"storaged: the contents of this partition are not complete\n" + b"ab" *
 
 
 @pytest.fixture
-def loop(tmp_path):
+def loop(loop_device, tmp_path):
     """A block device of 4 MiB, full of old bytes."""
     image = tmp_path / "disk"
     image.write_bytes(OLD * 4 * MIB)
-    r = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True)
-    if r.returncode != 0:
-        pytest.skip(f"no loop device: {r.stderr}")
-    fd = os.open(r.stdout.strip(), os.O_RDWR)
+    fd = os.open(loop_device(image), os.O_RDWR)
     yield fd
     os.close(fd)
-    subprocess.run(["losetup", "-d", r.stdout.strip()], check=True)
 
 
 def copy(data, folder, loop, source, fmt):

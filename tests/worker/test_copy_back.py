@@ -56,3 +56,20 @@ def test_cancelled(data, folder):
     with pytest.raises(WorkerError) as error:
         data.finish(state)
     assert error.value.name == "Cancelled"
+
+
+def test_the_disk_is_compared_not_what_is_remembered_of_it(data, folder, loop_device):
+    """Somebody has both open, so that what was read of them stays in memory; by now something else is on the disks."""
+    nodes = {}
+    for name, byte in (("source", b"x"), ("target", b"x")):
+        (folder / name).write_bytes(byte * 2 * MIB)
+        nodes[name] = loop_device(folder / name)
+    with open(nodes["source"], "rb") as one, open(nodes["target"], "rb") as other:
+        assert one.read() == other.read() == b"x" * 2 * MIB
+        for name, byte in (("source", b"s"), ("target", b"t")):
+            with open(folder / name, "r+b") as disk:
+                disk.seek(MIB)
+                disk.write(byte * 8192)
+        data.finish(copy_back(data, folder, nodes["target"], nodes["source"]))
+    wanted = b"x" * MIB + b"s" * 8192 + b"x" * (MIB - 8192)
+    assert (folder / "source").read_bytes() == (folder / "target").read_bytes() == wanted

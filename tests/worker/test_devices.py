@@ -18,15 +18,11 @@ def run(*args):
 
 
 @pytest.fixture
-def loop(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("loop devices are root's")
+def loop(loop_device, tmp_path):
     path = tmp_path / "disk"
     with open(path, "wb") as file:
         file.truncate(SIZE)
-    device = run("losetup", "--show", "-f", str(path))
-    yield device
-    run("losetup", "-d", device)
+    return loop_device(path)
 
 
 @pytest.fixture
