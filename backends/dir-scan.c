@@ -13,6 +13,7 @@
 #include "backends/file-snapshot.h"
 #include "backends/file-unfinished.h"
 #include "backends/file-volume.h"
+#include "backends/real-path.h"
 #include "common/worker-protocol.h"
 
 /* Changed names between two looks at whether to go on, and at the watch's queue. */
@@ -23,6 +24,7 @@ struct BackendScan {
         uint32_t generation;
         PoolStatus status;   /* as last seen */
         bool shares_blocks;  /* the same */
+        char *real_path;     /* the same; NULL: the folder's path is the real one */
         PoolReport problems; /* of the cache; only its problems are used */
         DirWatch *watch;     /* NULL: not watched */
         BlockWatch *devices; /* of a folder of devices: sizes, media and users change without its names */
@@ -51,6 +53,7 @@ BackendScan *dir_scan_free(BackendScan *scan)
         block_watch_free(scan->devices);
         scan_cache_done(&scan->cache);
         pool_report_done(&scan->problems);
+        free(scan->real_path);
         free(scan);
         return NULL;
 }
@@ -277,10 +280,25 @@ static int report_inaccessible(BackendScan *scan, const char *why, int error, Po
         report->health = HEALTH_INACCESSIBLE;
         report->status = scan->status;
         report->details.shares_blocks = scan->shares_blocks;
+        if (free_and_strdup(&report->details.real_path, scan->real_path) < 0)
+                return -ENOMEM;
         if (why)
                 return pool_report_add(report, "inaccessible", "%s", why);
         return pool_report_add(report, "inaccessible", "The folder %s cannot be read: %s",
                                scan->cache.folder, strerrordesc_np(error));
+}
+
+/* By which paths others may know what is in the folder. */
+static int report_real_path(BackendScan *scan, int dir_fd, PoolReport *report)
+{
+        _cleanup_free_ char *real = NULL;
+        int r = real_path(dir_fd, &real);
+
+        if (r == -ENOMEM)
+                return r;
+        if (real && free_and_strdup(&scan->real_path, streq(real, scan->cache.folder) ? NULL : real) < 0)
+                return -ENOMEM;
+        return free_and_strdup(&report->details.real_path, scan->real_path);
 }
 
 static int report_status(BackendScan *scan, int dir_fd, PoolReport *report)
@@ -303,6 +321,9 @@ static int report_status(BackendScan *scan, int dir_fd, PoolReport *report)
                 return 0;
         scan->shares_blocks = file_system_shares_blocks(dir_fd);
         report->details.shares_blocks = scan->shares_blocks;
+        r = report_real_path(scan, dir_fd, report);
+        if (r < 0)
+                return r;
         scan->status.capacity = (uint64_t) v.f_blocks * v.f_frsize;
         scan->status.available = (uint64_t) v.f_bavail * v.f_frsize;
         scan->status.allocation = scan->status.capacity - scan->status.available;

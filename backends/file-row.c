@@ -4,6 +4,8 @@
 #include <stdatomic.h>
 #include <sys/xattr.h>
 
+#include "backends/real-path.h"
+
 #define NSEC_PER_SEC INT64_C(1000000000)
 #define BLOCK_SIZE 512U
 #define LABEL_MAX 1024U
@@ -89,16 +91,41 @@ static int set_label(int fd, VolumeRow *row)
 }
 
 /* A name in a header is relative to the image's folder; in a row it is a path, as libvirt shows it. */
-static int resolve_backing(const char *folder, VolumeExtra *extra)
+static int complete_backing(const char *folder, VolumeExtra *extra)
 {
         char *path;
 
-        if (!extra->backing_path || extra->backing_remote || extra->backing_path[0] == '/')
+        if (extra->backing_path[0] == '/')
                 return 0;
         if (asprintf(&path, "%s/%s", folder, extra->backing_path) < 0)
                 return -ENOMEM;
         free(extra->backing_path);
         extra->backing_path = path;
+        return 0;
+}
+
+/*
+ * A file has many paths ("./x", "../pool/x", through a link), and the daemon has to see that they are one: whoever
+ * is built on a volume keeps it from being deleted. Devices have names that are links, by which they are known.
+ */
+static int resolve_backing(const char *folder, VolumeExtra *extra)
+{
+        char *real;
+        int r;
+
+        if (isempty(extra->backing_path) || extra->backing_remote)
+                return 0;
+        r = complete_backing(folder, extra);
+        if (r < 0)
+                return r;
+        extra->backing_missing = !file_row_backing_is_there(extra);
+        if (extra->backing_missing || startswith(extra->backing_path, "/dev/"))
+                return 0;
+        r = real_path_in_folder(extra->backing_path, &real);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        free(extra->backing_path);
+        extra->backing_path = real;
         return 0;
 }
 
@@ -171,8 +198,6 @@ static int take_extra(const char *folder, ImageExtra *from, VolumeRow *row)
         if (r < 0)
                 return r;
         r = resolve_backing(folder, to);
-        if (r >= 0)
-                to->backing_missing = !file_row_backing_is_there(to);
         return r < 0 ? r : take_snapshots(from, to);
 }
 

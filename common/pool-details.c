@@ -21,6 +21,7 @@ void pool_details_done(PoolDetails *d)
                 free(d->raid_members[i].state);
         }
         free(d->raid_members);
+        free(d->real_path);
         *d = (PoolDetails){0};
 }
 
@@ -78,6 +79,8 @@ unsigned pool_details_compare(const PoolDetails *a, const PoolDetails *b)
                 parts |= DETAILS_RAID;
         if (a->shares_blocks != b->shares_blocks)
                 parts |= DETAILS_FILES;
+        if (!streq_ptr(a->real_path, b->real_path))
+                parts |= DETAILS_PATH;
         return parts;
 }
 
@@ -156,6 +159,8 @@ int pool_details_append(const PoolDetails *d, sd_bus_message *m)
                 r = append_raid(d, m);
         if (r >= 0 && d->shares_blocks)
                 r = sd_bus_message_append(m, "{sv}", "shares-blocks", "b", 1);
+        if (r >= 0 && d->real_path)
+                r = sd_bus_message_append(m, "{sv}", "real-path", "s", d->real_path);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -256,6 +261,8 @@ static int read_entry(sd_bus_message *m, const char *key, void *userdata)
                 return sd_bus_message_read(m, "v", "u", &d->raid_degraded);
         if (streq(key, "raid-progress"))
                 return sd_bus_message_read(m, "v", "d", &d->raid_progress);
+        if (streq(key, "real-path"))
+                return read_string(m, &d->real_path);
         if (streq(key, "shares-blocks")) {
                 r = sd_bus_message_read(m, "v", "b", &b);
                 d->shares_blocks = r >= 0 && b;

@@ -44,6 +44,7 @@ typedef struct PoolDetails {
         size_t n_raid_members;
 
         bool shares_blocks; /* files in it can share blocks with each other */
+        char *real_path;    /* of its folder, without symbolic links; NULL: the path that it has anyway */
 } PoolDetails;
 
 /* Frees what it owns, not details itself, and zeroes it. */
@@ -55,6 +56,7 @@ typedef enum DetailsPart {
         DETAILS_DISK = 1 << 1,    /* free_extents */
         DETAILS_RAID = 1 << 2,    /* raid_… */
         DETAILS_FILES = 1 << 3,   /* shares_blocks */
+        DETAILS_PATH = 1 << 4,    /* real_path */
 } DetailsPart;
 
 /* Which parts differ; 0: none. */
@@ -66,8 +68,8 @@ static inline bool pool_details_equal(const PoolDetails *a, const PoolDetails *b
 
 /*
  * Between worker and daemon it is an a{sv}: volume-group s, extent-size t, thin-pools a(stttt), free-extents
- * a(tt), raid-level s, raid-action s, raid-degraded u, raid-progress d, raid-members a(ss), shares-blocks b; only
- * what is set.
+ * a(tt), raid-level s, raid-action s, raid-degraded u, raid-progress d, raid-members a(ss), shares-blocks b,
+ * real-path s; only what is set.
  */
 int pool_details_append(const PoolDetails *details, sd_bus_message *m);
 /* Reads one a{sv} into the empty *ret. 0, or a negative errno if it is none. Unknown keys are skipped. */

@@ -224,6 +224,8 @@ void pool_set_details(Pool *pool, PoolDetails *details)
         *details = (PoolDetails){0};
         if (changes & DETAILS_FILES)
                 volume_snapshots_depend_on_pool(pool);
+        if (changes & DETAILS_PATH)
+                volumes_depend_on_real_path(pool);
         if (changes & DETAILS_LOGICAL)
                 pool_changed(pool, POOL_CHANGE_LOGICAL);
         if (changes & DETAILS_DISK)

@@ -1,29 +1,57 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service/volume-graph.h"
 
+#include "service/device-id.h"
+
 #define NAMES_SIZE 512U
+
+typedef struct Names {
+        const Volume *v, *except;
+        char text[NAMES_SIZE];
+        size_t n;
+} Names;
+
+static void add_name(Names *names, const Volume *dependent)
+{
+        if (dependent == names->v || dependent == names->except || names->n >= sizeof names->text - 1)
+                return;
+        names->n += (size_t) snprintf(names->text + names->n, sizeof names->text - names->n,
+                                      "%s'%s' of pool '%s'", names->n ? ", " : "", dependent->row.name,
+                                      dependent->pool->def->name);
+}
+
+/* Those that know it by another of a device's many names, such as /dev/mapper/…. */
+static void add_by_device(Names *names, const char *path)
+{
+        dev_t own, id;
+        Overlay *o;
+
+        if (names->v->row.type != VOLUME_BLOCK || !device_id_get(path, &own))
+                return;
+        RB_FOREACH (o, OverlayTree, &names->v->pool->manager->overlays) {
+                if (startswith(o->backing, "/dev/") && !streq(o->backing, path) &&
+                    device_id_get(o->backing, &id) && id == own)
+                        add_name(names, o->volume);
+        }
+}
 
 int volume_require_no_dependents(const Volume *v, const Volume *except, const char *verb,
                                  sd_bus_error *error)
 {
         _cleanup_free_ char *path = volume_path(v);
-        char names[NAMES_SIZE] = "";
+        Names names = {.v = v, .except = except};
         Overlay *o = NULL;
-        size_t n = 0;
 
         if (!path)
                 return -ENOMEM;
-        while (n < sizeof names - 1 && (o = volume_next_dependent(v, path, o))) {
-                if (o->volume == v || o->volume == except)
-                        continue;
-                n += (size_t) snprintf(names + n, sizeof names - n, "%s'%s' of pool '%s'", n ? ", " : "",
-                                       o->volume->row.name, o->volume->pool->def->name);
-        }
-        if (n == 0)
+        while ((o = volume_next_dependent(v, path, o)))
+                add_name(&names, o->volume);
+        add_by_device(&names, path);
+        if (names.n == 0)
                 return 0;
         return error_setf(error, STORAGE_ERROR_HAS_DEPENDENTS,
                           "Volume '%s' cannot be %s: it is the backing volume of %s", v->row.name, verb,
-                          names);
+                          names.text);
 }
 
 bool volume_is_in_circle(const Volume *v)

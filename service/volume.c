@@ -74,19 +74,24 @@ Volume *volume_next_after(Pool *pool, const char *after)
         return v && streq(v->row.name, after) ? RB_NEXT(VolumeTree, &pool->volumes, v) : v;
 }
 
+static Volume *find_in_folder(Pool *pool, const char *folder, const char *path)
+{
+        const char *rest = folder ? startswith(path, folder) : NULL;
+        Volume *v = rest && rest[0] == '/' ? volume_find(pool, rest + 1) : NULL;
+
+        return v && (!v->row.extra || !v->row.extra->path) ? v : NULL;
+}
+
 Volume *volume_find_by_path(Manager *m, const char *path)
 {
         OddVolume key = {.path = (char *) path}, *odd;
         Pool *pool;
-        Volume *v;
 
         TAILQ_FOREACH (pool, &m->pools, entry) {
-                const char *rest = pool->def->target_path ? startswith(path, pool->def->target_path) : NULL;
+                Volume *v = find_in_folder(pool, pool->def->target_path, path)
+                                    ?: find_in_folder(pool, pool->details.real_path, path);
 
-                if (!rest || rest[0] != '/')
-                        continue;
-                v = volume_find(pool, rest + 1);
-                if (v && (!v->row.extra || !v->row.extra->path))
+                if (v)
                         return v;
         }
         odd = RB_NFIND(OddTree, &m->odd_volumes, &key);
@@ -242,13 +247,28 @@ static void mark_dependents(const Volume *v)
         }
 }
 
-Overlay *volume_next_dependent(const Volume *v, const char *path, Overlay *last)
+static Overlay *next_overlay(struct OverlayTree *tree, const char *path, Overlay *last)
 {
-        struct OverlayTree *tree = &v->pool->manager->overlays;
         Overlay key = {.backing = (char *) path}, *o;
 
         o = last ? RB_NEXT(OverlayTree, tree, last) : RB_NFIND(OverlayTree, tree, &key);
         return o && streq(o->backing, path) ? o : NULL;
+}
+
+Overlay *volume_next_dependent(const Volume *v, const char *path, Overlay *last)
+{
+        struct OverlayTree *tree = &v->pool->manager->overlays;
+        const char *folder = v->pool->details.real_path;
+        _cleanup_free_ char *real = NULL;
+        Overlay *o = NULL;
+
+        if (!last || streq(last->backing, path))
+                o = next_overlay(tree, path, last);
+        if (o || !folder)
+                return o;
+        /* Then those that know it by the real path of its folder. */
+        real = path_join(folder, v->row.name);
+        return real ? next_overlay(tree, real, last && streq(last->backing, real) ? last : NULL) : NULL;
 }
 
 static bool extra_equal_otherwise(const VolumeRow *a, const VolumeRow *b)
@@ -407,6 +427,18 @@ static void volume_free(Volume *v)
         pool->n_volumes--;
         volume_row_done(&v->row);
         free(v);
+}
+
+void volumes_depend_on_real_path(Pool *pool)
+{
+        Volume *v;
+
+        RB_FOREACH (v, VolumeTree, &pool->volumes) {
+                if (RB_EMPTY(&pool->manager->overlays))
+                        return;
+                mark(v, VOLUME_DEPENDENTS);
+                mark_dependents(v);
+        }
 }
 
 void volume_mark_changed(Volume *v, unsigned changes)

@@ -84,6 +84,8 @@ int volume_update(Pool *pool, VolumeRow *row, Volume **ret);
 void volume_remove(Volume *v);
 /* The same for one that was seen to go: what is kept on disk about it goes too. */
 void volume_gone(Volume *v);
+/* The real path of the pool's folder has become known, or another one: so may be who is built on what. */
+void volumes_depend_on_real_path(Pool *pool);
 /* Marks VolumeChanges for announcement that are not of its row. */
 void volume_mark_changed(Volume *v, unsigned changes);
 /* Announces what is pending of this volume now. */
@@ -95,7 +97,7 @@ Volume *volume_find(Pool *pool, const char *name);
 /* The first volume whose name is greater than after (or not less than from). NULL: none. */
 Volume *volume_next_after(Pool *pool, const char *after);
 Volume *volume_first_from(Pool *pool, const char *from);
-/* By absolute path, in all pools. */
+/* By absolute path, in all pools; that without symbolic links will do, too. */
 Volume *volume_find_by_path(Manager *m, const char *path);
 /* The volume that is the block device of that path, which may be another name of it. */
 Volume *volume_find_by_device(Manager *m, const char *path);

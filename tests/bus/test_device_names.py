@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from client import refused
+import images
+from client import MIB, refused
 from harness import SLOWNESS
 
 pytestmark = pytest.mark.private
@@ -47,6 +48,20 @@ def test_a_link_in_a_circle_is_no_device(service, names):
     os.symlink(f"{names}/a", names + "/b")
     define(service, "one", names + "/a")
     define(service, "two", names + "/b")
+
+
+def test_who_is_built_on_a_device_by_another_name(service, names, folder):
+    devices, pool = service.make_pool("devices", names), service.make_pool("images", folder)
+    device = service.wait_volume(devices, "node")
+    os.symlink("node", names + "/link")
+    for at, name in enumerate(("node", "link")):
+        images.qemu_img("create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", f"{names}/{name}", f"{folder}/on-{at}", MIB)
+        overlay = service.wait_volume(pool, f"on-{at}")
+        overlay.wait_for("BackingPath", f"{names}/{name}")
+        with refused("HasDependents") as e:
+            device.Wipe()
+        assert f"'on-{at}'" in e.text
+        overlay.Delete()
 
 
 @pytest.fixture

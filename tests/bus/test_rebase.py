@@ -415,3 +415,35 @@ def test_what_was_opened_is_let_go_of(chain):
         assert chain.service.wait_job(job)["ErrorName"].endswith(".InUse")
         with images.opened(chain.path["top"]):
             pass
+
+
+def test_a_base_has_many_paths(service, world):
+    """Whoever is built on a volume keeps it, by whatever path his header names it: in words that QEMU is given every day,
+    through links, and where the pool's own path is a link."""
+    disk, other = world.folder(), world.folder()
+    link, alias = f"{other}/link", f"{other}/alias"
+    os.symlink(disk, link)
+    os.symlink(disk, alias)
+    pool, overlays = service.make_pool("bases", link), service.make_pool("overlays", other)
+    paths = {"here": "./here", "up": f"../{os.path.basename(disk)}/up", "twice": f"{disk}//twice",
+             "around": f"{other}/../{os.path.basename(disk)}/./around", "own": f"{link}/own", "alias": f"{alias}/alias",
+             "real": f"{disk}/real"}
+    for name, path in paths.items():
+        images.make(f"{disk}/{name}", MIB, format="raw")
+        folder = disk if name == "here" else other
+        images.qemu_img("create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", path, f"{folder}/on-{name}", MIB)
+        overlay = service.wait_volume(pool if name == "here" else overlays, f"on-{name}")
+        base = service.wait_volume(pool, name)
+        overlay.wait_for("Backing", base.path)
+        assert base.get("Dependents") == [overlay.path], name
+        assert overlay.get("Problem") == "", name
+        for method in ("Delete", "Wipe"):
+            with refused("HasDependents"):
+                getattr(base, method)()
+        # Its contents can be read, too.
+        clone, job = overlays.CloneVolume(overlay.path, f"of-{name}", {"format": "raw"})
+        assert job == "/" and service.volume(clone).get("Capacity") == MIB
+        overlay.Delete()
+        base.wait_for("Dependents", [])
+        base.Delete()
+        assert not os.path.exists(f"{disk}/{name}")

@@ -17,6 +17,7 @@ static PoolDetails full_details(void)
                 .raid_degraded = 1,
                 .raid_progress = 0.25,
                 .shares_blocks = true,
+                .real_path = strdup("/srv"),
                 .n_raid_members = 2,
         };
 
