@@ -74,6 +74,14 @@ static int set_size(BackendContext *ctx, const VolumeDef *def, int fd, uint64_t 
                                ctx->pool->name);
 }
 
+static int sync_to_storage(BackendContext *ctx, int fd, const char *name)
+{
+        return fsync(fd) >= 0 ? 0
+                              : error_set_errno(ctx->error, errno,
+                                                "Cannot write volume '%s' to its storage", name);
+}
+
+/* The tool leaves nothing that is not on the disk. */
 static int run_tool(BackendContext *ctx, const VolumeDef *def, const ImagePlan *plan, int fd, uint64_t usec)
 {
         _cleanup_strv_free_ char **argv = NULL;
@@ -87,7 +95,9 @@ static int run_tool(BackendContext *ctx, const VolumeDef *def, const ImagePlan *
         if (r < 0 || plan->format != IMAGE_VMDK)
                 return r;
         r = vmdk_set_extent_name(fd, def->name);
-        return r < 0 ? error_set_errno(ctx->error, r, "Cannot %s", what) : 0;
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "Cannot %s", what);
+        return sync_to_storage(ctx, fd, def->name);
 }
 
 /* What is quick is made at once; what is long only gets its place. */
@@ -137,29 +147,16 @@ static int read_row(BackendContext *ctx, int fd, const char *name, VolumeRow *re
         return 0;
 }
 
-static int sync_to_storage(BackendContext *ctx, int fd, const char *name)
-{
-        return fsync(fd) >= 0 ? 0
-                              : error_set_errno(ctx->error, errno,
-                                                "Cannot write volume '%s' to its storage", name);
-}
-
 /*
- * What has contents is on the disk before it has its name, so that no loss of power shows half of it. What
- * has none is there whole or not at all, and whoever makes the first of its data durable makes its name
- * durable as well: an fsync would more than double what it costs to make it.
+ * It is empty, and on the disk before it has its name, so that no loss of power shows half of it: it is there whole or
+ * not at all. Whoever makes the first of its data durable makes its name durable as well: to wait for that here would
+ * more than double what a raw volume costs.
  */
-static int publish(BackendContext *ctx, Unfinished *u, const char *name, bool contents, CreateResult *ret)
+static int publish(BackendContext *ctx, Unfinished *u, const char *name, CreateResult *ret)
 {
-        int r = contents ? sync_to_storage(ctx, u->fd, name) : 0;
+        int r = unfinished_publish(u, name);
 
-        if (r < 0)
-                return r;
-        r = unfinished_publish(u, name);
-        if (r < 0)
-                return publish_error(ctx, r, name);
-        r = contents ? sync_to_storage(ctx, u->dir_fd, name) : 0;
-        return r < 0 ? r : read_row(ctx, u->fd, name, &ret->row);
+        return r < 0 ? publish_error(ctx, r, name) : read_row(ctx, u->fd, name, &ret->row);
 }
 
 /* The lock on the file goes with the descriptor: whoever has it is at work on the file. */
@@ -188,7 +185,7 @@ static int create_file(BackendContext *ctx, int dir_fd, const VolumeDef *def, co
         r = make_file(ctx, def, plan, u.fd);
         if (r >= 0)
                 r = plan->long_work ? reserve(ctx, &u, def->name, ret)
-                                    : publish(ctx, &u, def->name, plan->tool, ret);
+                                    : publish(ctx, &u, def->name, ret);
         unfinished_done(&u);
         return r;
 }
@@ -206,7 +203,7 @@ static int create_folder(BackendContext *ctx, int dir_fd, const VolumeDef *def, 
         if (r >= 0)
                 r = set_owner_and_mode(ctx, def, u.fd, true);
         if (r >= 0)
-                r = publish(ctx, &u, def->name, false, ret);
+                r = publish(ctx, &u, def->name, ret);
         unfinished_done(&u);
         return r;
 }

@@ -12,7 +12,7 @@ import pytest
 
 import images
 from client import iterate_until
-from data_operations import MIB, NEW, OPERATIONS, Changes, Makes, Place, look, told
+from data_operations import MIB, NEW, OLD, OPERATIONS, Changes, Makes, Place, look, told
 from filesystems import FileSystem
 from harness import wait_until
 from pullable import has_loop_devices
@@ -25,9 +25,9 @@ SIZE = 2 * MIB
 
 
 class CreateQuickly(Makes):
-    """Nothing to fill: it is made at once."""
+    """Nothing to fill: it is made at once, and there with its first data that is made durable."""
 
-    kind = "qcow2"
+    kind, empty = "qcow2", True
 
     def contents(self):
         return bytes(self.size)
@@ -42,15 +42,17 @@ class CreateVMDK(CreateQuickly):
     kind = "vmdk"
 
     def state(self, place):
-        with open(f"{place.folder}/{self.made}", "rb") as f:
-            assert f'"{self.made}"'.encode() in f.read(MIB)
-        return super().state(place)
+        state = super().state(place)
+        if state == NEW:
+            with open(f"{place.folder}/{self.made}", "rb") as f:
+                assert f'"{self.made}"'.encode() in f.read(MIB)
+        return state
 
 
 class CloneLinked(Makes):
-    """An overlay."""
+    """An overlay, empty itself."""
 
-    kind = "qcow2"
+    kind, empty = "qcow2", True
 
     def prepare(self, place):
         super().prepare(place)
@@ -189,24 +191,22 @@ def test_power_is_lost_after_the_answer(world, daemon, service, filesystem, kind
     disk.lose_power()
     assert pending.error is None, told(pending.error)
     come_back(daemon, disk, place)
-    assert operation.state(place) == NEW
+    assert operation.state(place) in ((OLD, NEW) if getattr(operation, "empty", False) else (NEW,))
 
 
 @pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
-def test_an_empty_raw_volume_is_there_with_its_first_durable_byte(world, daemon, service, filesystem):
+def test_an_empty_volume_is_there_with_its_first_durable_byte(world, daemon, service, filesystem):
     disk = Disk(world, filesystem)
     place = Place(world, service, disk.make_folder())
     sync(place.folder)
-    for name in ("used", "unused"):
-        service.make_volume(place.pool, name, SIZE, allocation=0)
-        if name == "used":
-            fd = os.open(f"{place.folder}/{name}", os.O_WRONLY)
-            os.write(fd, b"first")
-            os.fsync(fd)
-            os.close(fd)
+    kinds = ("raw", "qcow2", "vmdk")
+    for kind in kinds:
+        for name in ("used", "unused"):
+            service.make_volume(place.pool, f"{name}.{kind}", SIZE, allocation=0, format=kind)
+        images.qemu_io(f"{place.folder}/used.{kind}", "write -P 7 0 64k", "flush", kind=kind)
     disk.lose_power()
     come_back(daemon, disk, place)
     volumes = place.service.volumes(place.pool)
-    assert volumes["used"]["Capacity"] == SIZE and {v["Capacity"] for v in volumes.values()} == {SIZE}
-    with open(f"{place.folder}/used", "rb") as f:
-        assert f.read(5) == b"first"
+    assert {v["Capacity"] for v in volumes.values()} == {SIZE}
+    for kind in kinds:
+        images.qemu_io(f"{place.folder}/used.{kind}", "read -P 7 0 64k", kind=kind)
