@@ -3,37 +3,18 @@
 /* Block devices that are wiped without being written over. */
 
 #include <inttypes.h>
-#include <libdevmapper.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "backends/thin-room.h"
 #include "backends/wipe.h"
 
 /* A slow disk writes this within a second. */
 #define SLICE_SIZE (UINT64_C(16) * 1024 * 1024)
 /* What is only given back takes longer at times than one would think; it is not written, though. */
 #define TRIM_SLICE_SIZE (UINT64_C(256) * 1024 * 1024)
-
-static bool is_thin(dev_t devnum)
-{
-        struct dm_task *task = dm_task_create(DM_DEVICE_TABLE);
-        uint64_t start, length;
-        char *type = NULL, *parameters;
-        bool thin = false;
-
-        if (!task)
-                return false;
-        if (dm_task_set_major(task, (int) major(devnum)) && dm_task_set_minor(task, (int) minor(devnum)) &&
-            dm_task_run(task)) {
-                (void) dm_get_next_target(task, NULL, &start, &length, &type, &parameters);
-                thin = type && streq(type, "thin");
-        }
-        dm_task_destroy(task);
-        dm_lib_release();
-        return thin;
-}
 
 /* 0: it cannot. A partition has the queue of its disk. */
 static uint64_t discard_max(dev_t devnum)
@@ -57,15 +38,37 @@ static uint64_t discard_max(dev_t devnum)
         return 0;
 }
 
+/* A pool that is full fails the writes of all its volumes. */
+static int require_room(Wipe *w, dev_t devnum)
+{
+        ThinRoom room;
+        int r = thin_room(devnum, &room);
+
+        if (r < 0)
+                return error_set_errno(w->ctx->error, r,
+                                       "Cannot tell whether the thin pool has room to write over volume '%s' "
+                                       "of pool '%s'",
+                                       w->name, w->ctx->pool->name);
+        if (room.needed <= room.free)
+                return 0;
+        return error_setf(w->ctx->error, STORAGE_ERROR_NO_SPACE,
+                          "Volume '%s' of pool '%s' cannot be written over: its thin pool has room for "
+                          "%" PRIu64 " bytes, and that could take %" PRIu64 "%s; zero and trim need none",
+                          w->name, w->ctx->pool->name, room.free, room.needed,
+                          room.shared ? ", as it may share what it has with others (snapshots, volumes "
+                                        "that are not active)"
+                                      : "");
+}
+
 int wipe_device_prepare(Wipe *w)
 {
         struct stat st;
 
         if (fstat(w->fd, &st) < 0)
                 return wipe_failed(w, errno);
+        w->thin = thin_volume(st.st_rdev);
         if (wipe_passes(w->algorithm) > 0)
-                return 0;
-        w->thin = is_thin(st.st_rdev);
+                return w->thin ? require_room(w, st.st_rdev) : 0;
         /* It is looked over once more. */
         if (w->thin && w->algorithm == WIPE_ZERO)
                 w->total *= 2;

@@ -15,7 +15,9 @@
  * devices it is their matter what they read as.
  *
  * The others write over every byte, in passes, each of which has reached the storage before the next begins.
- * They are what the program scrub calls by these names, and does in this order (scrub(1), "SCRUB METHODS"):
+ * They are what the program scrub, which libvirt runs for them, calls by these names, and does in this order
+ * (compared with scrub(1) 2.6.1, "SCRUB METHODS", with what that prints as it goes, and with libvirt's
+ * virStorageVolWipeAlgorithm):
  *
  *     random      random
  *     nnsa        random twice, 0x00, read back     NNSA Policy Letter NAP-14.1-C, XVI-8
@@ -29,6 +31,10 @@
  *
  * Where the storage puts new data elsewhere than the old (copy-on-write file systems and reflinked files,
  * thin volumes, flash), old blocks can survive any number of passes.
+ *
+ * A thin volume gets what it has not yet from its pool as it is written over, and so does one whose blocks
+ * are a snapshot's as well: without room for that in the pool it is refused, as all of its volumes suffer
+ * when it is full. What others take meanwhile is not known.
  */
 
 #include "backends/backend.h"

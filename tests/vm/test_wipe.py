@@ -119,6 +119,55 @@ def in_use_by_a_guest(request, volume, settle):
     volume.Delete()
 
 
+@pytest.fixture
+def thin(service, disks, command):
+    """A pool of some 96 MiB of thin volumes, two of which are there: one larger than all of it, and a neighbour."""
+    path, _ = service.manager.DefinePool("vg0", "logical", {"source-devices": disks},
+                                         {"build": True, "start": True, "wait": LONG})
+    pool = service.pool(path)
+    made = {}
+    for name, size in (("large", 256 * MIB), ("neighbour", SIZE)):
+        made[name] = service.volume(pool.CreateVolume(name, size, {"allocation": 0, "wait": LONG})[0])
+    return pool, made["large"], made["neighbour"]
+
+
+def pool_percent(command):
+    return float(command("lvs", "--noheadings", "-o", "data_percent", "vg0/thinpool"))
+
+
+def test_thin_pool_without_room(service, thin, command, settle):
+    """It is refused before anything is written, and nobody beside suffers."""
+    pool, large, neighbour = thin
+    before, used = fill(neighbour), pool_percent(command)
+    settle()
+    for algorithm in ("random", "nnsa"):
+        with refused("NoSpace") as refusal:
+            large.Wipe({"algorithm": algorithm, "wait": LONG})
+        assert "'large'" in refusal.text and "thin pool" in refusal.text
+        assert pool_percent(command) == used and large.get("Problem") == ""
+    large.Wipe({"algorithm": "zero", "wait": LONG})
+    neighbour.Wipe({"algorithm": "random", "wait": LONG})
+    assert read(neighbour) != before and len(read(neighbour)) == SIZE
+    large.Delete()
+    # What a snapshot has as well is copied when it is written to; what a volume has for itself is written over.
+    half = service.volume(pool.CreateVolume("half", 64 * MIB, {"allocation": 0, "wait": LONG})[0])
+    fill(half)
+    settle()
+    half.Wipe({"algorithm": "random", "wait": LONG})
+    contents = read(half)
+    command("lvcreate", "--snapshot", "--setactivationskip", "n", "--name", "copy", "vg0/half")
+    copy = service.wait_volume(pool, "copy", 30)
+    used = pool_percent(command)
+    with refused("NoSpace") as refusal:
+        copy.Wipe({"algorithm": "random", "wait": LONG})
+    assert "share" in refusal.text and pool_percent(command) == used and copy.get("Problem") == ""
+    assert read(copy) == read(half) == contents
+    command("lvremove", "-y", "vg0/copy")
+    service.wait_gone(pool, "copy", 30)
+    half.Wipe({"algorithm": "random", "wait": LONG})
+    assert read(half) != contents
+
+
 @only("partition")
 def test_force_does_not_go_over_the_kernel(volumes, settle):
     volume = volumes[0]

@@ -4,6 +4,7 @@ import signal
 import subprocess
 
 import pytest
+from fuse_file import FuseFile
 from worker_client import Data, Pool, Worker
 
 TEST_SECONDS = 60
@@ -110,3 +111,22 @@ def loop_device():
     yield make
     for node in nodes:
         subprocess.run(["losetup", "-d", node], check=True)
+
+
+@pytest.fixture
+def fuse(tmp_path):
+    """Makes files of FUSE file systems: fuse(size, …), as FuseFile."""
+    made = []
+
+    def make(size, **options):
+        folder = tmp_path / f"fuse{len(made)}"
+        folder.mkdir()
+        try:
+            made.append(FuseFile(folder, size, **options))
+        except OSError as e:
+            pytest.skip(f"no FUSE: {e}")
+        return made[-1]
+
+    yield make
+    for file in made:
+        file.close()

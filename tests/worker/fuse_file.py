@@ -19,7 +19,18 @@ UNSYNCED = b"a file that begins so cannot be synced"
 
 def attributes(node, size):
     mode, node_size = (stat.S_IFDIR | 0o755, 0) if node == 1 else (stat.S_IFREG | 0o644, size)
-    return struct.pack("<6Q10I", node, node_size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+    return struct.pack("<6Q10I", node, node_size, (node_size + 511) // 512, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+
+
+def note(op, body, log):
+    """What is asked of the contents, one a line: what it is, where, and what is written."""
+    if op in (READ, WRITE):
+        at, length = struct.unpack_from("<QI", body, 8)
+        word, more = ("write", body[40:40 + length].hex()) if op == WRITE else ("read", str(length))
+        log.write(f"{word} {at} {more}\n")
+    elif op == FSYNC:
+        log.write("fsync 0 -\n")
+    log.flush()
 
 
 def answer(op, node, body, data, hang):
@@ -45,7 +56,7 @@ def answer(op, node, body, data, hang):
     return b"" if op in (FSYNC, FLUSH, RELEASE) else errno.ENOSYS
 
 
-def serve(data, hang):
+def serve(data, hang, log):
     while True:
         try:
             request = os.read(0, 1 << 18)
@@ -56,6 +67,8 @@ def serve(data, hang):
         length, op, unique, node = struct.unpack_from("<2I2Q", request)
         if op in NO_ANSWER:
             continue
+        if log:
+            note(op, request[40:length], log)
         body = answer(op, node, request[40:length], data, hang)
         if body is None:
             continue
@@ -64,9 +77,10 @@ def serve(data, hang):
 
 
 class FuseFile:
-    """Mounted at folder: a file, first of zeros, whose second half, with hang, is never given. It has no holes."""
+    """Mounted at folder: a file, first of zeros, whose second half, with hang, is never given. It has no holes. What is
+    done to it is written to the file log, if there is one: see note()."""
 
-    def __init__(self, folder, size, hang=False):
+    def __init__(self, folder, size, hang=False, log=""):
         self.folder = str(folder)
         self.path = self.folder + "/file"
         fd = os.open("/dev/fuse", os.O_RDWR)
@@ -75,7 +89,7 @@ class FuseFile:
         if libc.mount(b"test", self.folder.encode(), b"fuse", 0, options) != 0:
             os.close(fd)
             raise OSError(ctypes.get_errno(), "cannot mount a FUSE file system")
-        self.process = subprocess.Popen([sys.executable, __file__, str(size), str(int(hang))], stdin=fd)
+        self.process = subprocess.Popen([sys.executable, __file__, str(size), str(int(hang)), str(log)], stdin=fd)
         os.close(fd)
 
     def close(self):
@@ -85,4 +99,5 @@ class FuseFile:
 
 
 if __name__ == "__main__":
-    serve(bytearray(int(sys.argv[1])), sys.argv[2] == "1")
+    with open(sys.argv[3] or os.devnull, "w", encoding="ascii") as file:
+        serve(bytearray(int(sys.argv[1])), sys.argv[2] == "1", file if sys.argv[3] else None)
