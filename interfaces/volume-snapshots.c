@@ -86,10 +86,44 @@ static int get_snapshots(sd_bus *bus, const char *path, const char *interface, c
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-typedef int (*SnapshotCall)(Volume *v, const char *name, bool force, uid_t uid, Job **ret,
-                            sd_bus_error *error);
+typedef struct Change {
+        int (*call)(Volume *v, const char *name, bool force, uid_t uid, Job **ret, sd_bus_error *error);
+        /* The right on a snapshot that is a volume; NULL: it is made. */
+        const char *action;
+} Change;
 
-static int change(sd_bus_message *m, Volume *v, SnapshotCall call, sd_bus_error *error)
+/* Whoever makes a volume of another's contents can read these then. */
+static int check_new_volume(Bus *b, sd_bus_message *m, const Volume *v, const char *name, uid_t *ret_uid,
+                            sd_bus_error *error)
+{
+        const Access access = {
+                .action = "create-volume",
+                .pool = v->pool->def->name,
+                .type = pool_type_to_string(v->pool->def->type),
+                .volume = name,
+                .capacity = v->row.capacity,
+        };
+        int r = access_check(b, m, &access, ret_uid, error);
+
+        return r <= 0 ? r : access_check_volume(b, m, "read-volume", v, false, ret_uid, error);
+}
+
+/* A logical volume's snapshot is one of the pool's volumes, and may be somebody else's. */
+static int check_access(Bus *b, sd_bus_message *m, const Volume *v, const char *name, const Change *change,
+                        bool force, uid_t *ret_uid, sd_bus_error *error)
+{
+        const Volume *snapshot;
+        int r = access_check_volume(b, m, "change-volume", v, force, ret_uid, error);
+
+        if (r <= 0 || volume_snapshot_kind(v) != SNAPSHOTS_LOGICAL)
+                return r;
+        if (!change->action)
+                return check_new_volume(b, m, v, name, ret_uid, error);
+        snapshot = volume_find(v->pool, name);
+        return snapshot ? access_check_volume(b, m, change->action, snapshot, force, ret_uid, error) : r;
+}
+
+static int change(sd_bus_message *m, Volume *v, const Change *change, sd_bus_error *error)
 {
         _cleanup_(job_unrefp) Job *job = NULL;
         uint64_t wait = WAIT_DEFAULT_USEC;
@@ -105,26 +139,26 @@ static int change(sd_bus_message *m, Volume *v, SnapshotCall call, sd_bus_error 
                 r = options_read(m, options, ELEMENTSOF(options), error);
         if (r < 0)
                 return r;
-        r = access_check_volume(b, m, "change-volume", v, force, &uid, error);
+        r = check_access(b, m, v, name, change, force, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = call(v, name, force, uid, &job, error);
+        r = change->call(v, name, force, uid, &job, error);
         return r < 0 ? r : reply_when_done(b, m, job, REPLY_JOB, wait, error);
 }
 
 static int method_create(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        return change(m, userdata, volume_create_snapshot, error);
+        return change(m, userdata, &(Change){volume_create_snapshot, NULL}, error);
 }
 
 static int method_revert(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        return change(m, userdata, volume_revert_snapshot, error);
+        return change(m, userdata, &(Change){volume_revert_snapshot, "read-volume"}, error);
 }
 
 static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        return change(m, userdata, volume_delete_snapshot, error);
+        return change(m, userdata, &(Change){volume_delete_snapshot, "delete-volume"}, error);
 }
 
 const sd_bus_vtable snapshots_vtable[] = {

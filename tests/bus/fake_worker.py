@@ -3,8 +3,9 @@
 """A worker that pretends: pools of every type with an array beneath them, on devices that there are not.
 
 What it is to do is said by files in the folder $FAKE_WORKER: "hold" lets changes of arrays wait while it is there,
-"die" ends the worker in the middle of one, "linger" leaves a process behind that cannot be got rid of. $REAL_WORKER
-writes the service's files.
+"die" ends the worker in the middle of one, "linger" leaves a process behind that cannot be got rid of. A logical pool has
+the volumes that "volumes" lists, a line each: a name, and that of its origin if it has one. $REAL_WORKER writes the
+service's files.
 """
 
 import os
@@ -31,6 +32,9 @@ INTERFACE = f"""<node><interface name='{NAME}'>
   <method name='Ping'/>
 </interface></node>"""
 STATUS = "(tttsa(ss)uuua{sv})"
+ROWS = "(ba(sysbbtttxxxxuuua{sv})as)"
+MIB = 1 << 20
+BLOCK = 1  # of VolumeType
 
 
 def said(word):
@@ -65,7 +69,20 @@ class Worker:
         for root in instructions(text):
             self.members = self.members or [device.get("path") for device in root.iter("device")]
 
+    def rows(self):
+        with open(os.path.join(os.environ["FAKE_WORKER"], "volumes"), encoding="ascii") as f:
+            volumes = [line.split() for line in f]
+        rows = []
+        for name, *origin in volumes:
+            more = {"path": GLib.Variant("s", f"/dev/vg/{name}"), "key": GLib.Variant("s", f"uuid-of-{name}")}
+            if origin:
+                more["backing-path"] = GLib.Variant("s", f"/dev/vg/{origin[0]}")
+            rows.append((name, BLOCK, "", False, False, MIB, MIB, MIB, 0, 0, 0, 0, 0o600, 0, 0, more))
+        self.connection.emit_signal(None, PATH, NAME, "Rows", GLib.Variant(ROWS, (True, rows, [])))
+
     def report(self):
+        if said("volumes"):
+            self.rows()
         members = GLib.Variant("a(ss)", [(path, "active") for path in self.members])
         details = {"raid-level": GLib.Variant("s", "raid1"), "raid-action": GLib.Variant("s", "idle"),
                    "raid-degraded": GLib.Variant("u", 0), "raid-progress": GLib.Variant("d", 0),
