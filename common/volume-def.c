@@ -4,6 +4,7 @@
 #include "common/def-util.h"
 #include "common/volume-check.h"
 #include "common/snapshot-name.h"
+#include "common/worker-protocol.h"
 
 static const char *const volume_type_names[_VOLUME_TYPE_MAX] = {
         [VOLUME_FILE] = "file",       [VOLUME_BLOCK] = "block",   [VOLUME_DIR] = "dir",
@@ -192,6 +193,12 @@ int volume_name_validate(const char *name, sd_bus_error *error)
                 return error_setf(error, STORAGE_ERROR_INVALID_NAME,
                                   "'%s' is no name for a volume: those that begin with " SNAPSHOT_PREFIX
                                   " are of snapshots",
+                                  name);
+        /* It would be removed as a leftover. */
+        if (r >= 0 && startswith(name, UNFINISHED_PREFIX))
+                return error_setf(error, STORAGE_ERROR_INVALID_NAME,
+                                  "'%s' is no name for a volume: those that begin with " UNFINISHED_PREFIX
+                                  " are of what is being made",
                                   name);
         return r;
 }

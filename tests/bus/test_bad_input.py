@@ -31,6 +31,17 @@ def test_bad_volume_names(service, pool, folder, name):
     assert os.listdir(folder) == [] and not os.path.exists(folder + "/../evil")
 
 
+@pytest.mark.parametrize("name", [".storaged-new-0123456789abcdef", ".storaged-new-", ".storaged-snap-a@b"])
+def test_names_that_are_ours(service, pool, folder, name):
+    """A volume of such a name would be taken for what it is not, and be removed."""
+    source = service.make_volume(pool, "source")
+    for call in (lambda: pool.CreateVolume(name, MIB), lambda: pool.CloneVolume(source.path, name),
+                 lambda: service.call(pool.path, "Pool", "OpenImport", "(sta{sv})", (name, MIB, {}))):
+        with refused("InvalidName"):
+            call()
+    assert os.listdir(folder) == ["source"]
+
+
 def definitions(daemon):
     return [f for _, _, files in os.walk(daemon.config_dir) for f in files if f.endswith(".xml")]
 

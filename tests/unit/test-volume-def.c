@@ -21,6 +21,8 @@ static void test_names(void)
         assert(volume_name_validate("disk.img", NULL) == 0);
         assert(volume_name_validate(".hidden", NULL) == 0);
         assert(volume_name_validate("../x", NULL) == -EINVAL);
+        assert(volume_name_validate(".storaged-new-0123456789abcdef", NULL) == -EINVAL);
+        assert(volume_name_validate(".storaged-snap-a@b", NULL) == -EINVAL);
 }
 
 /* One option with a value of that type; the result of reading it. */
