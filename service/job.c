@@ -7,6 +7,8 @@
 #include "service/pool.h"
 
 #define PROGRESS_USEC (250 * USEC_PER_MSEC)
+/* A century: what takes longer is not known, and would not fit at last. */
+#define EXPECTED_MAX_USEC (UINT64_C(100 * 365 * 24 * 3600) * USEC_PER_SEC)
 
 static const char *const job_state_names[] = {
         [JOB_QUEUED] = "queued",       [JOB_RUNNING] = "running", [JOB_CANCELLING] = "cancelling",
@@ -174,6 +176,16 @@ static int on_progress_time(sd_event_source *s, uint64_t usec, void *userdata)
         return 0;
 }
 
+static uint64_t expect_end(const Job *job)
+{
+        double left;
+
+        if (job->rate == 0 || job->bytes_total < job->bytes_done)
+                return 0;
+        left = (double) (job->bytes_total - job->bytes_done) * USEC_PER_SEC / (double) job->rate;
+        return left < (double) EXPECTED_MAX_USEC ? now_realtime() + (uint64_t) left : 0;
+}
+
 static void measure_rate(Job *job)
 {
         uint64_t now = now_monotonic(), elapsed = now - job->rate_usec;
@@ -185,10 +197,7 @@ static void measure_rate(Job *job)
                         (uint64_t) ((double) (job->bytes_done - job->rate_bytes) * USEC_PER_SEC / elapsed);
         job->rate_usec = now;
         job->rate_bytes = job->bytes_done;
-        if (job->rate > 0 && job->bytes_total >= job->bytes_done)
-                job->expected_end =
-                        now_realtime() + (uint64_t) ((double) (job->bytes_total - job->bytes_done) *
-                                                     USEC_PER_SEC / job->rate);
+        job->expected_end = expect_end(job);
 }
 
 void job_set_progress(Job *job, uint64_t done, uint64_t total)

@@ -110,6 +110,22 @@ def test_rate_and_expected_end(daemon, service, pool):
     service.wait_job(job)
 
 
+def test_no_end_is_expected_after_ages(service, pool):
+    """The length is the client's word, and the rate at which he writes his choice."""
+    (_, _, job), fds = service.call(pool.path, "Pool", "OpenImport", "(sta{sv})", ("v", (1 << 63) - 1, {}), want_fds=True)
+
+    def written():
+        os.write(fds[0], b"x" * 100)
+        time.sleep(0.1)
+        return 0 < service.job(job).get("Rate") < 100000
+    wait_until(written, what="a rate")
+    told = service.job(job).all()
+    assert told["ExpectedEndTime"] == 0 and told["BytesTotal"] == (1 << 63) - 1 and told["Progress"] < 0.01
+    service.job(job).Cancel()
+    assert service.wait_job(job)["State"] == "cancelled"
+    os.close(fds[0])
+
+
 def test_objects_are_all_that_it_works_on(world, service, pool, folder):
     """What it makes first, then what it needs, in other pools too."""
     templates = service.make_pool("templates", world.folder())
