@@ -64,8 +64,9 @@ static int check_against(const VolumeLocks *l, const Job *job, sd_bus_error *err
         return 0;
 }
 
-int volume_locks_check(const VolumeLocks *l, Manager *m, sd_bus_error *error)
+int volume_locks_check(const VolumeLocks *l, Manager *m, uid_t uid, sd_bus_error *error)
 {
+        size_t all = l->n, of_user = l->n;
         Job *job;
 
         TAILQ_FOREACH (job, &m->jobs, entry) {
@@ -73,8 +74,14 @@ int volume_locks_check(const VolumeLocks *l, Manager *m, sd_bus_error *error)
 
                 if (r < 0)
                         return r;
+                all += job_is_over(job) ? 0 : job->locks.n;
+                of_user += job_is_over(job) || job->uid != uid ? 0 : job->locks.n;
         }
-        return 0;
+        if (uid == UINT32_MAX || (all <= LOCKS_MAX && of_user <= LOCKS_PER_USER_MAX))
+                return 0;
+        return error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                          "Too many volumes are worked on at a time, with all that they are built on: wait "
+                          "for some of your jobs to end");
 }
 
 bool volume_locks_have_pool(const VolumeLocks *l, const Pool *pool)

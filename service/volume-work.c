@@ -13,7 +13,7 @@ int volume_job_begin(Pool *pool, const char *operation, const char *name, const 
 
         r = pool_require_active(pool, verb, error);
         if (r >= 0)
-                r = volume_locks_check(locks, pool->manager, error);
+                r = volume_locks_check(locks, pool->manager, uid, error);
         if (r >= 0)
                 r = job_new(pool->manager, pool, operation, uid, name, ret, error);
         if (r < 0) {

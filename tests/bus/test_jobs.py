@@ -9,6 +9,7 @@ import time
 import pytest
 from gi.repository import GLib
 
+import images
 from client import MIB, ROOT, full_name, refused
 from harness import ON_SYSTEM, SLOWNESS, wait_until
 
@@ -244,6 +245,34 @@ def test_job_limits_of_one_user(service, pool, folder):
     whole = {f"b{i}" for i in range(700)} & set(os.listdir(folder))
     assert len(whole) == sum(e["State"] == "succeeded" for e in ended)
     wait_until(lambda: set(os.listdir(folder)) == whole, 30, "nothing half made")
+
+
+def test_limit_of_what_jobs_have_open(daemon, service, pool, folder):
+    """Each volume of a chain is open from before its job's turn: some users with long chains must not take all of the
+    service's descriptors."""
+    deep, may = 60, 8192
+    images.make(f"{folder}/0", MIB)
+    for i in range(1, deep):
+        images.qemu_img("create", "-q", "-f", "qcow2", "-u", "-F", "qcow2", "-b", f"{folder}/{i - 1}", f"{folder}/{i}", MIB)
+    top = service.wait_volume(pool, f"{deep - 1}")
+    top.wait_for("Backing", lambda path: path != "/")
+    service.wait_volume(pool, "0").wait_for("Dependents", lambda paths: len(paths) == 1)
+    (worker,) = daemon.workers("pool")
+    os.kill(worker, signal.SIGSTOP)
+    jobs = []
+    try:
+        with refused("LimitsExceeded") as e:
+            while len(jobs) <= may // deep:
+                jobs.append(pool.CloneVolume(top.path, f"clone{len(jobs)}", {"wait": 0})[1])
+        assert "built on" in e.text and len(jobs) == may // (deep + 1)
+        service.job(jobs.pop()).Cancel()
+        jobs.append(pool.CloneVolume(top.path, "again", {"wait": 0})[1])
+        for job in jobs:
+            service.job(job).Cancel()
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert {service.wait_job(job)["State"] for job in jobs} <= {"cancelled", "succeeded"}
+    service.make_volume(pool, "later")
 
 
 def test_jobs_end_with_the_service(daemon, service, world, pool, folder):
