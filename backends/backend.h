@@ -83,6 +83,7 @@ typedef struct BuildOptions {
 
 typedef struct ResizeOptions {
         bool shrink, allocate, force; /* an encrypted image takes the context's secret */
+        uint64_t from; /* Busy, unless it has this capacity, or the new one; UINT64_MAX: whatever it has */
 } ResizeOptions;
 
 /* What a volume is opened for. */

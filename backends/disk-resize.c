@@ -67,6 +67,8 @@ static int find(Resize *z)
                 return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "a partition has no such size");
         size = disk_round_size(&z->pool.table, z->capacity);
         z->end = z->p.start + size;
+        if (z->options->from != UINT64_MAX && z->end != p->end && z->options->from != p->end - p->start)
+                return refuse(z, STORAGE_ERROR_BUSY, "it was resized meanwhile; try again");
         return 0;
 }
 

@@ -13,7 +13,7 @@ typedef struct Grow {
         BackendContext *ctx;
         const char *name;
         int fd;
-        uint64_t capacity;
+        uint64_t capacity, from;
         VolumeRow row; /* before */
 } Grow;
 
@@ -42,8 +42,9 @@ static int check(Grow *g)
                 return refuse(g, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a file can have");
         if (!raw)
                 g->capacity = (g->capacity + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
-        if (g->capacity < g->row.capacity)
-                return refuse(g, STORAGE_ERROR_INVALID_ARGUMENT, "it is larger than that by now");
+        /* What others have added is not ours to cut off again. */
+        if (g->row.capacity != g->from || g->capacity < g->from)
+                return refuse(g, STORAGE_ERROR_BUSY, "it was resized meanwhile; try again");
         return file_check_space(g->ctx, g->fd, g->capacity - g->row.capacity, g->name);
 }
 
@@ -91,9 +92,9 @@ static int grow_qcow2(Grow *g)
         return qemu_img_run(g->ctx, argv, g->fd, total, 0, what);
 }
 
-int file_grow(BackendContext *ctx, int fd, const char *name, uint64_t capacity)
+int file_grow(BackendContext *ctx, int fd, const char *name, uint64_t capacity, uint64_t from)
 {
-        Grow g = {.ctx = ctx, .name = name, .fd = fd, .capacity = capacity};
+        Grow g = {.ctx = ctx, .name = name, .fd = fd, .capacity = capacity, .from = from};
         int r;
 
         r = file_row_read(fd, ctx->pool->target_path, name, &g.row);

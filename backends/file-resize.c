@@ -51,6 +51,17 @@ static bool is_plain(const Resize *z)
         return streq(z->row.format, "raw") || streq(z->row.format, "luks");
 }
 
+static uint64_t round_up(const Resize *z, uint64_t capacity)
+{
+        return streq(z->row.format, "raw") ? capacity : (capacity + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
+}
+
+static bool is_as_expected(const Resize *z)
+{
+        return z->options->from == UINT64_MAX || z->row.capacity == z->capacity ||
+               round_up(z, z->row.capacity) == round_up(z, z->options->from);
+}
+
 /* Only what QEMU and we can do; never below what is stored in it. */
 static int check(Resize *z)
 {
@@ -64,12 +75,13 @@ static int check(Resize *z)
                         z->name, z->ctx->pool->name, format);
         if (z->capacity > (uint64_t) INT64_MAX - SECTOR_SIZE)
                 return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a file can have");
-        if (!streq(format, "raw"))
-                z->capacity = (z->capacity + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
+        z->capacity = round_up(z, z->capacity);
         if (!is_plain(z) && z->row.extra && z->row.extra->damaged)
                 return refuse(z, STORAGE_ERROR_FAILED, "it is damaged, or cannot be understood");
         if (z->row.extra && z->row.extra->data_file)
                 return refuse(z, STORAGE_ERROR_UNSUPPORTED, "its data is in another file");
+        if (!is_as_expected(z))
+                return refuse(z, STORAGE_ERROR_BUSY, "it was resized meanwhile; try again");
         if (z->capacity >= z->row.capacity)
                 return 0;
         if (!z->options->shrink)

@@ -9,7 +9,6 @@
 #include "backends/file-row.h"
 #include "backends/in-use.h"
 #include "backends/mount.h"
-#include "common/worker-protocol.h"
 
 int file_volume_folder(BackendContext *ctx, int *ret_fd)
 {
@@ -52,8 +51,6 @@ static int stat_volume(BackendContext *ctx, int dir_fd, const char *name, struct
         r = volume_name_validate(name, ctx->error);
         if (r < 0)
                 return r;
-        if (startswith(name, UNFINISHED_PREFIX))
-                return error_not_found(ctx, name);
         if (fstatat(dir_fd, name, ret, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT
                                ? error_not_found(ctx, name)

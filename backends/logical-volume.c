@@ -142,6 +142,8 @@ static int check_resize(Resize *z)
         z->capacity = (z->capacity + extent - 1) / extent * extent;
         if (z->capacity == z->lv->size)
                 return 0;
+        if (z->options->from != UINT64_MAX && z->options->from != z->lv->size)
+                return refuse(z, STORAGE_ERROR_BUSY, "it was resized meanwhile; try again");
         if (z->lv->thick_snapshot)
                 return refuse(z, STORAGE_ERROR_UNSUPPORTED, "a snapshot is as large as its origin");
         if (z->lv->pool && z->options->allocate)

@@ -5,14 +5,14 @@
 int data_worker_grow(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         DataCall call = {};
-        uint64_t capacity;
+        uint64_t capacity, from;
         int r;
 
         r = data_call_begin(m, userdata, error, &call);
         if (r >= 0)
-                r = sd_bus_message_read(m, "t", &capacity);
+                r = sd_bus_message_read(m, "tt", &capacity, &from);
         if (r >= 0)
-                r = file_grow(&call.ctx, call.fd, call.name, capacity);
+                r = file_grow(&call.ctx, call.fd, call.name, capacity, from);
         data_call_done(&call);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }

@@ -162,13 +162,14 @@ int pool_worker_resize_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
         int r, shrink = false, allocate = false, force = false;
         PoolWorker *w = userdata;
         BackendContext ctx = pool_worker_context(w, error);
+        uint64_t capacity, from = UINT64_MAX;
         const WorkerOption options[] = {{"shrink", "b", &shrink},
                                         {"allocate", "b", &allocate},
                                         {"force", "b", &force},
+                                        {"from", "t", &from},
                                         {"secret", "s", &ctx.secret}};
         VolumeRow row = {0};
         ResizeOptions resize;
-        uint64_t capacity;
         const char *name;
 
         r = pool_worker_need(w, w->backend && w->backend->volume_resize, "have their volumes resized",
@@ -181,7 +182,7 @@ int pool_worker_resize_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
         r = worker_read_options(m, options, ELEMENTSOF(options));
         if (r < 0)
                 return r;
-        resize = (ResizeOptions){.shrink = shrink, .allocate = allocate, .force = force};
+        resize = (ResizeOptions){.shrink = shrink, .allocate = allocate, .force = force, .from = from};
         r = w->backend->volume_resize(&ctx, name, capacity, &resize, &row);
         return r < 0 ? r : reply_row(w, m, &row);
 }

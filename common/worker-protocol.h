@@ -40,7 +40,8 @@
  *   DeleteVolume(s name, a{sv})        options: "force" b
  *   ResizeVolume(s name, t capacity, a{sv}) → ROW
  *                                      options: "shrink" "force" b, and "allocate" b where volumes are no files;
- *                                      capacity is absolute; "secret" s: of an encrypted image
+ *                                      capacity is absolute; "from" t: Busy, unless it has that capacity now, or the new one;
+ *                                      "secret" s: of an encrypted image
  *   OpenVolume(s name, s mode, a{sv}) → h  mode "r" or "rw" for clients; "read" or "write" for data jobs: the
  *                                      descriptor then has QEMU's locks, and InUse is told unless option "force" b
  *   ListUsers(s name) → a(sua{sv})     who uses it now: command or mount point or device, process (0: none is), and more,
@@ -93,7 +94,7 @@
  *   Snapshot(s pool xml, s volume, h fd, s action, s snapshot, a{sv})  within an image: "create", "revert" to
  *                                      or "delete" it; the descriptor has QEMU's locks. Options: "mend" b, put right
  *                                      first what one that was cut off may have left
- *   Grow(s pool xml, s volume name, h fd, t capacity)
+ *   Grow(s pool xml, s volume name, h fd, t capacity, t from)
  *                                      of a file, all that is added gets storage: see backends/file-grow.h
  *   Wipe(s pool xml, s volume name, h fd, s algorithm)
  *                                      see backends/wipe.h. Reply: it is wiped and fsynced

@@ -11,16 +11,16 @@ static int fill_grow(Job *job, sd_bus_message *m, void *argument)
 {
         const Grow *g = argument;
 
-        return sd_bus_message_append(m, "t", g->capacity);
+        return sd_bus_message_append(m, "tt", g->capacity, g->before);
 }
 
-/* The job itself has the volume open, and what is cut off was never anybody's. */
+/* The job itself has the volume open, and what is cut off was never anybody's: else it has another size. */
 static int fill_undo(Operation *op, sd_bus_message *m)
 {
         const Grow *g = volume_in_place_argument(op->job);
 
-        return sd_bus_message_append(m, "sta{sv}", op->job->volume_name, g->before, 2, "shrink", "b", 1,
-                                     "force", "b", 1);
+        return sd_bus_message_append(m, "sta{sv}", op->job->volume_name, g->before, 3, "shrink", "b", 1,
+                                     "force", "b", 1, "from", "t", g->capacity);
 }
 
 int volume_grow(Volume *v, uint64_t capacity, bool force, uid_t uid, Job **ret, sd_bus_error *error)

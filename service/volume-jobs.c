@@ -16,6 +16,7 @@ typedef struct VolumeWork {
         char *preallocation;
         char *secret; /* its file; NULL: none is needed */
         VolumeResize resize;
+        uint64_t from; /* resize: the capacity as it was seen */
         bool force, write;
 } VolumeWork;
 
@@ -296,14 +297,20 @@ static void resize_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
 static int fill_resize(Operation *op, sd_bus_message *m)
 {
         VolumeWork *w = op->job->data;
+        int r;
 
-        if (!w->secret)
-                return sd_bus_message_append(m, "sta{sv}", op->job->volume_name, w->resize.capacity, 3,
-                                             "shrink", "b", (int) w->resize.shrink, "allocate", "b",
-                                             (int) w->resize.allocate, "force", "b", (int) w->resize.force);
-        return sd_bus_message_append(m, "sta{sv}", op->job->volume_name, w->resize.capacity, 4, "shrink",
-                                     "b", (int) w->resize.shrink, "allocate", "b", (int) w->resize.allocate,
-                                     "force", "b", (int) w->resize.force, "secret", "s", w->secret);
+        r = sd_bus_message_append(m, "st", op->job->volume_name, w->resize.capacity);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}", "shrink", "b", (int) w->resize.shrink, "allocate",
+                                          "b", (int) w->resize.allocate, "force", "b", (int) w->resize.force);
+        /* So much more or less than what was seen: of something else it would be too much. */
+        if (r >= 0 && w->resize.delta)
+                r = sd_bus_message_append(m, "{sv}", "from", "t", w->from);
+        if (r >= 0 && w->secret)
+                r = sd_bus_message_append(m, "{sv}", "secret", "s", w->secret);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 static int absolute_capacity(const Volume *v, const VolumeResize *resize, uint64_t *ret, sd_bus_error *error)
@@ -358,6 +365,7 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
         w->resize = *resize;
         w->resize.secret = NULL;
         w->resize.capacity = capacity;
+        w->from = v->row.capacity;
         return submit(*ret, "ResizeVolume", fill_resize, resize_done);
 }
 

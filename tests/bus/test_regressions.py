@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What was broken once, each in the smallest form that showed it."""
 
+import contextlib
 import os
 import signal
 import time
@@ -178,3 +179,41 @@ def test_half_written_files_are_removed(daemon):
         pass
     daemon.restart()
     assert os.listdir(folder) == []
+
+
+@contextlib.contextmanager
+def asleep(daemon):
+    """Calls are taken, but the pools' workers see and do nothing."""
+    stopped = daemon.workers("pool")
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("change", [{"allocate": True}, {"delta": True}, {"delta": True, "shrink": True}],
+                         ids=["allocate", "more", "less"])
+def test_resize_of_what_others_resize(daemon, service, pool, folder, change):
+    """What somebody else added in the same moment is not cut off: neither by a change that was meant for the old size, nor
+    by what undoes it."""
+    volume, path = service.make_volume(pool, "v", 8 * MIB), f"{folder}/v"
+    with asleep(daemon):
+        with open(path, "r+b") as f:
+            f.truncate(32 * MIB)
+            f.seek(30 * MIB)
+            f.write(b"precious")
+        pending = volume.start("Resize", (4 if "delta" in change else 16) * MIB, change)
+        service.manager.ListPools({})  # so the one before was taken, too
+    with refused("Busy") as e:
+        pending.wait()
+    assert "meanwhile" in e.text
+    with open(path, "rb") as f:
+        f.seek(30 * MIB)
+        assert f.read(8) == b"precious"
+    assert os.stat(path).st_size == 32 * MIB
+    volume.wait_for("Capacity", 32 * MIB)
+    volume.Resize((40 if "delta" not in change else 8) * MIB, change)
+    assert os.stat(path).st_size == (24 if "shrink" in change else 40) * MIB

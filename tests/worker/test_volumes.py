@@ -168,8 +168,8 @@ def test_bad_names(folder, pool, name):
 def test_an_unfinished_file_is_nobodys_volume(folder, pool):
     name = UNFINISHED + "0123456789abcdef"
     (folder / name).write_text("")
-    refused("NotFound", pool.delete, name)
-    refused("NotFound", pool.open, name)
+    refused("InvalidName", pool.delete, name)
+    refused("InvalidName", pool.open, name)
     assert (folder / name).exists()
 
 
