@@ -92,6 +92,7 @@ struct Manager {
         TAILQ_HEAD(, Secret) secrets; /* secret.c */
         unsigned n_secrets;
         RB_HEAD(VolumeSecretTree, VolumeSecret) volume_secrets; /* volume-secret.c */
+        unsigned n_volume_secrets;
         uint64_t last_volume_secret;
         unsigned n_finding, n_finding_hung; /* find-sources.c: searches under way; that hang in the kernel */
         struct OverlayTree overlays;

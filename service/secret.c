@@ -5,10 +5,9 @@
 #include <dirent.h>
 
 #include "common/def-util.h"
-#include "service/store.h"
+#include "service/store-read.h"
 #include "service/volume-secret.h"
 
-#define LINE_MAX_SIZE 2048U
 #define DESCRIPTION_MAX 1024U
 
 static void secret_free(Manager *m, Secret *s)
@@ -184,7 +183,8 @@ static int check_replaced(Manager *m, const Secret *s, const SecretValue *v, sd_
         if (v->uuid && !streq(uuid, s->uuid))
                 return def_error(error, STORAGE_ERROR_EXISTS, -EEXIST,
                                  "Secret '%s' exists already, with the UUID %s", s->usage, s->uuid);
-        return v->force ? 0 : volume_secrets_require_none(m, s, "given another value", error);
+        r = volume_secrets_require_no_job(m, s, "given another value", error);
+        return r < 0 || v->force ? r : volume_secrets_require_none(m, s, "given another value", error);
 }
 
 static int make_new(Manager *m, const SecretValue *v, Secret **ret, sd_bus_error *error)
@@ -259,6 +259,8 @@ int secret_remove(Manager *m, const char *name, bool force, uid_t uid, Job **ret
         r = secret_require(m, name, &found, error);
         if (r >= 0)
                 r = require_not_busy(found, error);
+        if (r >= 0)
+                r = volume_secrets_require_no_job(m, found, "removed", error);
         if (r >= 0 && !force)
                 r = volume_secrets_require_none(m, found, "removed", error);
         if (r < 0)
@@ -282,26 +284,18 @@ int secret_remove(Manager *m, const char *name, bool force, uid_t uid, Job **ret
 
 static int load_one(Manager *m, const char *path, const char *uuid)
 {
-        _cleanup_free_ char *usage = NULL, *description = NULL;
-        char line[LINE_MAX_SIZE];
+        char usage[SECRET_USAGE_MAX + 1], description[DESCRIPTION_MAX + 1];
+        const StoreField fields[] = {STORE_FIELD("usage", usage), STORE_FIELD("description", description)};
         _cleanup_fclose_ FILE *f = fopen(path, "re");
         Secret *s;
         int r;
 
         if (!f)
                 return -errno;
-        while (fgets(line, sizeof line, f)) {
-                const char *value;
-
-                line[strcspn(line, "\n")] = 0;
-                if ((value = startswith(line, "usage=")) && free_and_strdup(&usage, value) < 0)
-                        return -ENOMEM;
-                if ((value = startswith(line, "description=")) && free_and_strdup(&description, value) < 0)
-                        return -ENOMEM;
-        }
-        if (isempty(usage) || find(m, usage, false) || m->n_secrets >= SECRETS_MAX)
+        store_read_fields(f, fields, ELEMENTSOF(fields));
+        if (!usage[0] || find(m, usage, false) || m->n_secrets >= SECRETS_MAX)
                 return -EINVAL;
-        r = add(m, usage, uuid, strempty(description), &s);
+        r = add(m, usage, uuid, description, &s);
         if (r >= 0)
                 s->stored = true;
         return r;

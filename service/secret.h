@@ -38,7 +38,7 @@ typedef struct SecretValue {
  * InvalidArgument, Exists (another one has the UUID), HasDependents, Busy, LimitsExceeded.
  */
 int secret_set(Manager *m, const SecretValue *value, uid_t uid, Job **ret, sd_bus_error *error);
-/* HasDependents while volumes are known to be encrypted with it, unless force. */
+/* HasDependents while volumes are known to be encrypted with it, unless force; Busy while one is being made. */
 int secret_remove(Manager *m, const char *name, bool force, uid_t uid, Job **ret, sd_bus_error *error);
 
 /* By usage or UUID. NULL: no such. */

@@ -251,15 +251,16 @@ static int prepare_secrets(const Pool *pool, const Volume *source, const VolumeD
         const Secret *same;
         int r;
 
-        r = volume_secret_for_new(pool->manager, def, &w->secret, ret_uuid, error);
+        r = volume_secret_for_new(pool, def, &w->secret, ret_uuid, error);
         if (r < 0 || !is_encrypted(source))
                 return r;
         if (!is_copied_closed(pool, source, clone, def))
                 return volume_secret_path(source, clone->source_secret, &w->source_secret, error);
         same = name ? secret_find(pool->manager, name) : NULL;
-        if (same)
-                (void) snprintf(ret_uuid, 37, "%s", same->uuid);
-        return 0;
+        if (!same)
+                return 0;
+        (void) snprintf(ret_uuid, 37, "%s", same->uuid);
+        return volume_secrets_require_room(pool, def->name, error);
 }
 
 static int take_locks(VolumeLocks *l, Pool *pool, Volume *source, const VolumeDef *def)

@@ -205,7 +205,7 @@ static int create(Pool *pool, VolumeDef *def_arg, const char *operation, const c
         if (volume_find(pool, def->name))
                 return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
                                   def->name, pool->def->name);
-        r = volume_secret_for_new(pool->manager, def, &secret, secret_uuid, error);
+        r = volume_secret_for_new(pool, def, &secret, secret_uuid, error);
         if (r >= 0)
                 r = lock(&locks, pool, def->name, NULL);
         if (r >= 0)

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "service/volume-secret.h"
-#include "common/log.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 
 #include "service/pool.h"
-
-#define LINE_MAX_SIZE 512U
+#include "service/store-read.h"
 
 struct VolumeSecret {
         RB_ENTRY(VolumeSecret) node;
@@ -37,6 +34,7 @@ static VolumeSecret *find(Manager *m, const char *pool_uuid, const char *volume)
 static void record_free(Manager *m, VolumeSecret *s)
 {
         RB_REMOVE(VolumeSecretTree, &m->volume_secrets, s);
+        m->n_volume_secrets--;
         free(s->volume);
         free(s);
 }
@@ -59,6 +57,7 @@ static int add(Manager *m, uint64_t id, const char *pool_uuid, const char *volum
                         return -ENOMEM;
                 }
                 RB_INSERT(VolumeSecretTree, &m->volume_secrets, s);
+                m->n_volume_secrets++;
         }
         (void) snprintf(s->secret_uuid, sizeof s->secret_uuid, "%s", secret_uuid);
         if (id > m->last_volume_secret)
@@ -116,11 +115,8 @@ const char *volume_secret_name(const Volume *v)
         return secret ? secret->usage : s ? s->secret_uuid : NULL;
 }
 
-int volume_secrets_require_none(Manager *m, const Secret *secret, const char *done, sd_bus_error *error)
+int volume_secrets_require_no_job(Manager *m, const Secret *secret, const char *done, sd_bus_error *error)
 {
-        char names[512] = "";
-        VolumeSecret *s;
-        size_t n = 0;
         Job *job;
 
         TAILQ_FOREACH (job, &m->jobs, entry) {
@@ -130,6 +126,15 @@ int volume_secrets_require_none(Manager *m, const Secret *secret, const char *do
                                           secret->usage, done, (unsigned long) job->id, job->operation,
                                           strempty(job->volume_name));
         }
+        return 0;
+}
+
+int volume_secrets_require_none(Manager *m, const Secret *secret, const char *done, sd_bus_error *error)
+{
+        char names[512] = "";
+        VolumeSecret *s;
+        size_t n = 0;
+
         RB_FOREACH (s, VolumeSecretTree, &m->volume_secrets) {
                 const Pool *pool = manager_find_by_uuid(m, s->pool_uuid);
 
@@ -155,10 +160,37 @@ int volume_secret_add_to_def(const Volume *v, VolumeDef *def)
         return volume_def_set_secret(def, name);
 }
 
-int volume_secret_for_new(Manager *m, const VolumeDef *def, char **ret_path, char ret_uuid[static 37],
+static unsigned count_of_pool(const Pool *pool)
+{
+        VolumeSecret key = {.volume = (char *) ""}, *s;
+        unsigned n = 0;
+
+        (void) snprintf(key.pool_uuid, sizeof key.pool_uuid, "%s", pool->def->uuid);
+        s = RB_NFIND(VolumeSecretTree, &pool->manager->volume_secrets, &key);
+        for (; s && streq(s->pool_uuid, pool->def->uuid); s = RB_NEXT(VolumeSecretTree, NULL, s))
+                n++;
+        return n;
+}
+
+int volume_secrets_require_room(const Pool *pool, const char *volume, sd_bus_error *error)
+{
+        const Manager *m = pool->manager;
+        bool all = m->n_volume_secrets >= VOLUME_SECRETS_MAX;
+
+        if (!all && count_of_pool(pool) < VOLUME_SECRETS_PER_POOL_MAX)
+                return 0;
+        return error_setf(error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                          "Volume '%s' cannot be encrypted: %s has %u volumes already of which the service remembers "
+                          "the secrets; delete some",
+                          volume, all ? "this host" : "its pool",
+                          all ? VOLUME_SECRETS_MAX : VOLUME_SECRETS_PER_POOL_MAX);
+}
+
+int volume_secret_for_new(const Pool *pool, const VolumeDef *def, char **ret_path, char ret_uuid[static 37],
                           sd_bus_error *error)
 {
         const EncryptionSecret *s = def->encryption.secrets;
+        Manager *m = pool->manager;
         const Secret *secret;
         int r;
 
@@ -171,6 +203,8 @@ int volume_secret_for_new(Manager *m, const VolumeDef *def, char **ret_path, cha
                                   "Volume '%s' is to be encrypted, but no secret is named for that",
                                   def->name);
         r = secret_require(m, s->uuid ?: s->usage, &secret, error);
+        if (r >= 0)
+                r = volume_secrets_require_room(pool, def->name, error);
         if (r < 0)
                 return r;
         *ret_path = secret_value_path(m, secret);
@@ -210,43 +244,24 @@ int volume_secret_path(const Volume *v, const char *given, char **ret, sd_bus_er
 
 /* at the start and the end */
 
-static int load_one(Manager *m, FILE *f, uint64_t id)
+static int load_one(Manager *m, const char *name, FILE *f)
 {
-        char line[LINE_MAX_SIZE], volume[DEF_NAME_MAX + 1] = "", pool[37] = "", secret[37] = "";
+        char volume[DEF_NAME_MAX + 1], pool[37], secret[37];
+        const StoreField fields[] = {
+                STORE_FIELD("pool", pool), STORE_FIELD("volume", volume), STORE_FIELD("secret", secret)};
+        uint64_t id = store_read_number(name, 0);
         VolumeSecret *s;
 
-        while (fgets(line, sizeof line, f)) {
-                (void) sscanf(line, "pool=%36s", pool);
-                (void) sscanf(line, "volume=%255[^\n]", volume);
-                (void) sscanf(line, "secret=%36s", secret);
-        }
-        return volume[0] && pool[0] && secret[0] ? add(m, id, pool, volume, secret, &s) : -EINVAL;
+        store_read_fields(f, fields, ELEMENTSOF(fields));
+        /* The name of one that cannot be understood is taken all the same. */
+        if (id > m->last_volume_secret)
+                m->last_volume_secret = id;
+        return id && volume[0] && pool[0] && secret[0] ? add(m, id, pool, volume, secret, &s) : -EINVAL;
 }
 
 int volume_secrets_load(Manager *m)
 {
-        _cleanup_free_ char *folder = store_path(m, STORE_VOLUME_SECRET, "");
-        struct dirent *entry;
-        DIR *dir;
-        int r = 0;
-
-        dir = folder ? opendir(folder) : NULL;
-        if (!dir)
-                return -errno;
-        while (r >= 0 && (entry = readdir(dir))) {
-                _cleanup_free_ char *path = store_path(m, STORE_VOLUME_SECRET, entry->d_name);
-                _cleanup_fclose_ FILE *f = NULL;
-
-                if (entry->d_name[0] == '.' || !path || !(f = fopen(path, "re")))
-                        continue;
-                r = load_one(m, f, strtoull(entry->d_name, NULL, 10));
-                if (r == -EINVAL) {
-                        log_warning("Skipped %s: it does not say which volume it is about", path);
-                        r = 0;
-                }
-        }
-        (void) closedir(dir);
-        return r;
+        return store_read_each(m, STORE_VOLUME_SECRET, load_one);
 }
 
 void volume_secrets_free_all(Manager *m)

@@ -10,6 +10,10 @@
 #include "service/secret.h"
 #include "service/store.h"
 
+/* Limits: volumes of which the secret is known, in one pool and in all. */
+#define VOLUME_SECRETS_PER_POOL_MAX 4096U
+#define VOLUME_SECRETS_MAX 16384U
+
 /* done is called when it is on disk. */
 int volume_secret_record(Manager *m, const char *pool_uuid, const char *volume, const char *secret_uuid,
                          StoreDone done, void *userdata);
@@ -18,6 +22,8 @@ void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume)
 
 /* The usage, or if there is no such secret any more its UUID; NULL: not known. The record's. */
 const char *volume_secret_name(const Volume *v);
+/* Busy, if a job is making a volume that will be encrypted with it. */
+int volume_secrets_require_no_job(Manager *m, const Secret *secret, const char *done, sd_bus_error *error);
 /* HasDependents, with their names, if volumes are known to be encrypted with it. done: "removed". */
 int volume_secrets_require_none(Manager *m, const Secret *secret, const char *done, sd_bus_error *error);
 /* Adds it to def, which describes v. 0 or -ENOMEM. */
@@ -29,11 +35,14 @@ int volume_secret_add_to_def(const Volume *v, VolumeDef *def);
  */
 int volume_secret_path(const Volume *v, const char *given, char **ret, sd_bus_error *error);
 
+/* LimitsExceeded: no more can be remembered of that pool, for a volume to be made. */
+int volume_secrets_require_room(const Pool *pool, const char *volume, sd_bus_error *error);
+
 /*
- * The file and the UUID of the secret that def, a volume to be made, names; NULL and "" if it is not to be
- * encrypted. InvalidArgument: it names none; NotFound.
+ * The file and the UUID of the secret that def, a volume to be made in pool, names; NULL and "" if it is not
+ * to be encrypted. InvalidArgument: it names none; NotFound, LimitsExceeded.
  */
-int volume_secret_for_new(Manager *m, const VolumeDef *def, char **ret_path, char ret_uuid[static 37],
+int volume_secret_for_new(const Pool *pool, const VolumeDef *def, char **ret_path, char ret_uuid[static 37],
                           sd_bus_error *error);
 
 int volume_secrets_load(Manager *m);

@@ -6,6 +6,7 @@ Each takes QEMU seconds of hashing when it is made, and some when it is opened: 
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -268,3 +269,42 @@ def test_clones(service, pool, key, tmp_path):
     assert opened_up.get("Encryption") == ""
     with open(opened_up.get("Path"), "rb") as f:
         assert f.read() == b"\x5a" * 65536 + bytes(MIB - 65536)
+
+
+@pytest.mark.private
+def test_secret_that_is_being_used(daemon, service, pool, key):
+    """As long as a job encrypts with it, it stays what it is, even by force."""
+    _, job = pool.CreateVolume("v", 1024 * MIB, {"format": "qcow2", "encryption": "luks", "secret": key,
+                                                 "preallocation": "full", "wait": 0})
+    wait_until(lambda: daemon.workers("data"), what="the job to begin")
+    for pid in daemon.workers("data"):
+        os.kill(pid, signal.SIGSTOP)
+    number = job.rsplit("/", 1)[-1]
+    for force in (False, True):
+        for call, args in ((service.manager.RemoveSecret, ("key",)), (service.manager.SetSecret, ("key", b"new"))):
+            with refused("Busy") as refusal:
+                call(*args, {"force": force})
+            assert f"job {number}" in refusal.text and "'key'" in refusal.text
+    service.job(job).Cancel()
+    assert service.wait_job(job)["State"] == "cancelled"
+    service.manager.SetSecret("key", b"new")
+
+
+@pytest.mark.private
+def test_how_many_are_remembered(world, daemon, service, pool, folder, key):
+    """Not more than so many of one pool: a volume whose secret would be forgotten is not made."""
+    ((_usage, secret, _description),) = service.manager.ListSecrets()
+    uuid, other = pool.get("UUID"), service.make_pool("other", world.folder())
+    daemon.stop()
+    for number in range(1, 4097):
+        with open(f"{daemon.state_dir}/volume-secrets/{number}", "w", encoding="ascii") as f:
+            f.write(f"pool={uuid}\nvolume=gone{number}\nsecret={secret}\n")
+    daemon.start()
+    service = world.client(daemon)
+    options = {"format": "raw", "encryption": "luks", "secret": key, "wait": 0}
+    with refused("LimitsExceeded") as refusal:
+        service.pool(pool.path).CreateVolume("v", MIB, options)
+    assert "4096" in refusal.text and "'v'" in refusal.text
+    service.pool(pool.path).CreateVolume("plain", MIB)
+    _, job = service.pool(other.path).CreateVolume("v", MIB, options)
+    assert service.wait_job(job, 200)["State"] == "succeeded"

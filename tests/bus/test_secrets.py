@@ -79,6 +79,36 @@ def test_they_are_there_after_a_restart(daemon, world, manager):
     assert world.client(daemon).manager.ListSecrets() == before
 
 
+@pytest.mark.parametrize("broken", ["folder", "empty", "other", "long"])
+def test_one_that_cannot_be_read_is_kept(daemon, world, manager, broken):
+    """Its value is all that there is of it, and of what is encrypted with it."""
+    manager.SetSecret("kept", SECRET, {"uuid": OWN_UUID})
+    daemon.stop()
+    path = f"{daemon.config_dir}/secrets/{OWN_UUID}"
+    before = open(f"{path}.info", "rb").read()
+    os.unlink(f"{path}.info")
+    if broken == "folder":
+        os.mkdir(f"{path}.info")
+    else:
+        with open(f"{path}.info", "wb") as f:
+            f.write({"empty": b"", "other": b"\0\xff" * 100, "long": b"usage=" + b"x" * 300 + b"\n"}[broken])
+    for _ in range(2):
+        daemon.start()
+        root = world.client(daemon).manager
+        assert root.ListSecrets() == [] and f"Skipped {path}.info" in daemon.log()
+        # What is removed at the start has been removed when a later change is done.
+        root.SetSecret("other", b"x")
+        root.RemoveSecret("other")
+        assert open(f"{path}.value", "rb").read() == SECRET
+        daemon.stop()
+    if broken == "folder":
+        os.rmdir(f"{path}.info")
+    with open(f"{path}.info", "wb") as f:
+        f.write(before)
+    daemon.start()
+    assert [row[:2] for row in world.client(daemon).manager.ListSecrets()] == [("kept", OWN_UUID)]
+
+
 @pytest.mark.parametrize("usage, value, options", [
     ("", SECRET, {}), ("a\nb", SECRET, {}), ("x" * 256, SECRET, {}), (OWN_UUID, SECRET, {}), ("a", b"", {}),
     ("a", b"x" * 4097, {}), ("a", SECRET, {"uuid": "none"}), ("a", SECRET, {"description": "x" * 1025}),
