@@ -156,7 +156,9 @@ static int do_it(Snapshot *s)
         int r;
 
         r = s->call->writing(s->call->userdata);
-        if (r >= 0 && s->call->mend)
+        if (r < 0)
+                return r;
+        if (s->call->mend)
                 r = mend(s, s->ctx, 0);
         if (r >= 0)
                 r = change(s);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/worker-data.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #define PROGRESS_USEC (USEC_PER_SEC / 4)
+/* A few tries to write, each of which may take a minute. */
+#define ANSWER_USEC (300 * USEC_PER_SEC)
 
 static bool on_cancelled(BackendContext *ctx)
 {
@@ -52,24 +57,32 @@ void data_call_done(DataCall *call)
         pool_def_free(call->pool);
 }
 
-static int tell(DataCall *call, const char *signal)
+/* Being cancelled does not interrupt it: who is not answered may not write, and the answer comes soon. */
+static int ask(DataWorker *w, const char *question, sd_bus_error *error)
 {
-        DataWorker *w = call->ctx.userdata;
+        sigset_t all, before;
         int r;
 
-        r = sd_bus_emit_signal(w->bus, WORKER_PATH, WORKER_INTERFACE, signal, NULL);
-        /* In the socket's buffer it outlives us. */
-        return r < 0 ? r : sd_bus_flush(w->bus);
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_BLOCK, &all, &before);
+        r = sd_bus_call_method(w->bus, NULL, WORKER_PATH, WORKER_INTERFACE, question, error, NULL, NULL);
+        (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return r;
 }
 
 int data_call_writing(DataCall *call)
 {
-        return tell(call, "Writing");
+        return ask(call->ctx.userdata, "Writing", call->ctx.error);
 }
 
 int data_call_whole(DataCall *call)
 {
-        return tell(call, "Whole");
+        DataWorker *w = call->ctx.userdata;
+        int r;
+
+        r = sd_bus_emit_signal(w->bus, WORKER_PATH, WORKER_INTERFACE, "Whole", NULL);
+        /* In the socket's buffer it outlives us. */
+        return r < 0 ? r : sd_bus_flush(w->bus);
 }
 
 static int fill(DataWorker *w, const PoolDef *pool, const VolumeDef *def, Preallocation p,
@@ -126,7 +139,6 @@ static const sd_bus_vtable data_vtable[] = {
         SD_BUS_METHOD("FileSnapshot", "sshss", "a" VOLUME_ROW_SIGNATURE, data_worker_file_snapshot, 0),
         SD_BUS_METHOD("CopyBack", "sshh", "", data_worker_copy_back, 0),
         SD_BUS_SIGNAL("Progress", "tt", 0),
-        SD_BUS_SIGNAL("Writing", "", 0),
         SD_BUS_SIGNAL("Whole", "", 0),
         SD_BUS_VTABLE_END,
 };
@@ -138,6 +150,8 @@ static int data_new(sd_bus *bus, sd_event *event, void **ret)
         if (!w)
                 return -ENOMEM;
         w->bus = bus;
+        /* The daemon is as patient with its answer as it is with its disk. */
+        (void) sd_bus_set_method_call_timeout(bus, ANSWER_USEC);
         w->last = now_monotonic();
         *ret = w;
         return 0;

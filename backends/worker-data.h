@@ -26,7 +26,7 @@ int data_call_begin(sd_bus_message *m, DataWorker *w, sd_bus_error *error, DataC
 void data_call_done(DataCall *call);
 /*
  * Contents are about to be written in place: from now on the volume is incomplete if the call does not come
- * to its end. Returns when the daemon is sure to hear of it.
+ * to its end. Returns when the daemon has that on disk; not 0: nothing may be written.
  */
 int data_call_writing(DataCall *call);
 /* What was begun to be written has come to nothing, and the volume is as whole as it was: it is not

@@ -5,6 +5,7 @@
  * What storaged and storaged-worker say to each other: D-Bus, peer to peer, over the socketpair that the worker
  * inherits as descriptor 3. The worker is the server side of the connection (anonymous authentication). The
  * daemon has one method call under way at a time a worker; signals that belong to a call come before its reply.
+ * Only a data worker has something to ask the daemon: "Writing".
  * The worker sends a signal with the call's error in the ordinary way: names from common/errors.h.
  *
  * Roles, by the worker's first argument:
@@ -103,8 +104,9 @@
  *                                      row of what was created
  *   CopyBack(s pool xml, s volume, h fd, h from)  makes the device equal to another one, writing what differs
  *   Progress(t done, t total)          signal, bytes; at most 4 a second
- *   Writing()                          signal: from now on an existing volume is changed, which is incomplete if this
- *                                      does not come to its end
+ *   Writing()                          a call of the worker's: it is about to change an existing volume, which is
+ *                                      incomplete from then on if this does not come to its end. Reply: the daemon has
+ *                                      that on disk; an error ends the job before anything is written
  *   Whole()                            signal: that came to nothing, the volume is as whole as it was before
  *
  * SIGUSR1 asks a worker to give up what it is doing (Cancelled); SIGTERM to end after that.

@@ -6,7 +6,7 @@
 #include <sys/random.h>
 
 #include "service/data-queue.h"
-#include "service/incomplete.h"
+#include "service/intent.h"
 #include "service/pool-worker.h"
 #include "service/store.h"
 #include "service/unfinished.h"
@@ -17,13 +17,14 @@
 
 struct DataJob {
         DataPlace place; /* the first member: see start_moving() */
-        bool writing;    /* the worker has begun to write into an existing volume */
+        bool writing;    /* the worker has begun to write into an existing volume, as the intent says */
         bool making;     /* what it fills is reserved, or about to be: the intent is on disk */
         Job *job;        /* not owned: it owns this */
         WorkerProcess *worker;
         DataStep step;
         char *token;
         char *intent; /* the name of its file; NULL: there is none */
+        sd_bus_message *asking; /* the worker waits for the answer to this, until the intent says so */
         /* As long as that of an unfinished file is open, its lock tells everybody that it is no leftover. */
         DataFds fds;
         sd_bus_error outcome;
@@ -41,6 +42,7 @@ DataJob *data_job_free(DataJob *d)
         data_fds_close(&d->fds);
         free(d->token);
         free(d->intent);
+        sd_bus_message_unref(d->asking);
         sd_bus_error_free(&d->outcome);
         free(d);
         return NULL;
@@ -49,6 +51,33 @@ DataJob *data_job_free(DataJob *d)
 int data_job_fd(const Job *job, size_t i)
 {
         return job->data_job->fds.fds[i];
+}
+
+static Intent describe(const DataJob *d, IntentStage stage)
+{
+        const Job *job = d->job;
+        Intent i = {.uid = job->uid, .since = job->start, .start = d->step.start, .end = d->step.end, .stage = stage};
+
+        (void) snprintf(i.operation, sizeof i.operation, "%s", job->operation);
+        (void) snprintf(i.pool_uuid, sizeof i.pool_uuid, "%s", job->pool->def->uuid);
+        (void) snprintf(i.pool_type, sizeof i.pool_type, "%s", pool_type_to_string(job->pool->def->type));
+        (void) snprintf(i.volume, sizeof i.volume, "%s", job->volume_name);
+        (void) snprintf(i.token, sizeof i.token, "%s", strempty(d->token));
+        (void) snprintf(i.from, sizeof i.from, "%s", strempty(d->step.from));
+        return i;
+}
+
+static int write_intent(DataJob *d, IntentStage stage, StoreDone done)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        const Intent intent = describe(d, stage);
+        Manager *m = d->job->manager;
+        int r;
+
+        if (!d->intent)
+                d->intent = intent_name(d->job->id);
+        r = d->intent ? intent_write(m, &list, d->intent, &intent) : -ENOMEM;
+        return r < 0 ? r : store_apply(m->store, TAKE_PTR(list), done, d);
 }
 
 static void remove_intent(Job *job)
@@ -60,25 +89,26 @@ static void remove_intent(Job *job)
                 (void) store_apply(job->manager->store, TAKE_PTR(list), NULL, NULL);
 }
 
-/* What was changed in place is whole, or marked; only when the mark is on the disk the intent goes. */
+/* What was changed in place is whole, or marked; only when that is on the disk the intent goes. */
 static void end_change(DataJob *d, const sd_bus_error *error)
 {
         _cleanup_(store_change_freep) StoreChange *list = NULL;
-        const Job *job = d->job;
-        const char *uuid = job->pool->def->uuid;
+        const Intent intent = describe(d, INTENT_WRITES);
+        InPlaceChange change = intent_change(&intent);
+        Manager *m = d->job->manager;
         int r = 0;
 
+        change.as_of = d->step.as_of;
         if (!error)
-                incomplete_clear(job->manager, uuid, job->volume_name, d->step.start, d->step.end);
+                r = incomplete_mend(m, &list, &change, d->step.mends);
         else if (d->writing)
-                r = incomplete_mark(job->manager, &list, uuid, job->volume_name, job->operation,
-                                    d->step.start, d->step.end);
+                r = incomplete_mark(m, &list, &change);
         if (r >= 0 && d->intent)
-                r = store_change_remove(job->manager, &list, STORE_INTENT, d->intent);
+                r = store_change_remove(m, &list, STORE_INTENT, d->intent);
         if (r < 0)
-                log_error("Cannot note what became of volume '%s'", job->volume_name);
+                log_error("Cannot note what became of volume '%s'", d->job->volume_name);
         if (list)
-                incomplete_apply(job->manager, TAKE_PTR(list));
+                incomplete_apply(m, TAKE_PTR(list), &change, d->intent);
 }
 
 static void end_moving(DataJob *d, const sd_bus_error *error)
@@ -87,10 +117,8 @@ static void end_moving(DataJob *d, const sd_bus_error *error)
 
         data_place_leave(job->manager, &d->place);
         job->cancel = NULL;
-        if (d->step.kind == DATA_CHANGES)
+        if (d->step.kind == DATA_CHANGES || d->step.kind == DATA_REPLACES)
                 end_change(d, error);
-        else if (d->step.kind == DATA_REPLACES)
-                remove_intent(job);
         job->next(job, error);
         data_queue_run(job->manager);
         job_unref(job);
@@ -101,8 +129,6 @@ static void on_signal(WorkerProcess *w, sd_bus_message *m, void *userdata)
         DataJob *d = userdata;
         uint64_t done, total;
 
-        if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Writing"))
-                d->writing = true;
         if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Whole"))
                 d->writing = false;
         if (sd_bus_message_is_signal(m, WORKER_INTERFACE, "Progress") &&
@@ -130,7 +156,53 @@ static void on_gone(WorkerProcess *w, void *userdata)
         DataJob *d = userdata;
 
         d->worker = worker_process_free(d->worker);
-        end_moving(d, sd_bus_error_is_set(&d->outcome) ? &d->outcome : NULL);
+        /* The intent that is being written is waited for: it is to go. */
+        if (!d->asking)
+                end_moving(d, sd_bus_error_is_set(&d->outcome) ? &d->outcome : NULL);
+}
+
+/* The intent says that the volume may have been written to, and so it may be. */
+static void writing_noted(const sd_bus_error *error, void *userdata)
+{
+        _cleanup_bus_message_unref_ sd_bus_message *asking = NULL;
+        DataJob *d = userdata;
+
+        asking = TAKE_PTR(d->asking);
+        if (!d->worker) {
+                end_moving(d, sd_bus_error_is_set(&d->outcome) ? &d->outcome : NULL);
+                return;
+        }
+        if (!worker_process_alive(d->worker))
+                return;
+        d->writing = !error && !d->job->cancel_asked;
+        if (!error && !d->writing)
+                (void) sd_bus_reply_method_errorf(asking, STORAGE_ERROR_CANCELLED, "Cancelled");
+        else if (error)
+                (void) sd_bus_reply_method_errorf(
+                        asking, error->name, "Volume '%s' was not changed, as that cannot be noted before: %s",
+                        d->job->volume_name, strempty(error->message));
+        else
+                (void) sd_bus_reply_method_return(asking, NULL);
+}
+
+/* It waits until it is known to the next daemon, too, that it is about to write. */
+static void on_asked(WorkerProcess *w, sd_bus_message *m, void *userdata)
+{
+        DataJob *d = userdata;
+        int r;
+
+        if (!worker_process_alive(w) || d->asking)
+                return;
+        if (d->step.kind != DATA_CHANGES || d->writing) {
+                (void) sd_bus_reply_method_return(m, NULL);
+                return;
+        }
+        d->asking = sd_bus_message_ref(m);
+        r = write_intent(d, INTENT_WRITES, writing_noted);
+        if (r >= 0)
+                return;
+        (void) sd_bus_reply_method_errno(m, r, NULL);
+        d->asking = sd_bus_message_unref(d->asking);
 }
 
 static int send_step(DataJob *d)
@@ -159,33 +231,11 @@ static void cancel_moving(Job *job)
                 end_moving(d, &d->outcome);
 }
 
-static int write_intent(DataJob *d, StoreDone done)
-{
-        static const char *const lines[] = {
-                [DATA_MAKES] = "token=", [DATA_REPLACES] = "replaced", [DATA_CHANGES] = "in-place"};
-        _cleanup_(store_change_freep) StoreChange *list = NULL;
-        _cleanup_free_ char *content = NULL;
-        Job *job = d->job;
-        int r;
-
-        if (asprintf(&content,
-                     "operation=%s\nuid=%u\nstart=%" PRIu64 "\npool=%s\nvolume=%s\n%s%s\nrange=%" PRIu64
-                     "-%" PRIu64 "\n",
-                     job->operation, job->uid, job->start, job->pool->def->uuid, job->volume_name,
-                     lines[d->step.kind], strempty(d->token), d->step.start, d->step.end) < 0)
-                return -ENOMEM;
-        /* One that is to be made may be remembered beyond this boot, in which numbers are unique. */
-        if (asprintf(&d->intent, "%" PRIu64 "%s%s", job->id, d->making ? "-" : "",
-                     d->making ? d->token : "") < 0)
-                d->intent = NULL;
-        r = d->intent ? store_change_write(job->manager, &list, STORE_INTENT, d->intent, content) : -ENOMEM;
-        return r < 0 ? r : store_apply(job->manager->store, TAKE_PTR(list), done, d);
-}
-
 static void start_worker(DataJob *d)
 {
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        const WorkerHooks hooks = {.signal = on_signal, .gone = on_gone, .userdata = d};
+        const WorkerHooks hooks = {
+                .signal = on_signal, .asked = on_asked, .gone = on_gone, .userdata = d};
         int r;
 
         r = worker_process_new(d->job->manager->event, d->job->manager->options.worker_path, "data",
@@ -217,7 +267,7 @@ static void wait_for_place(DataJob *d)
         job_unref(job);
 }
 
-/* What is being made waits for its place from now on; a change has one. */
+/* What is being made waits for its place from now on; what takes the place of something has one. */
 static void intent_written(const sd_bus_error *error, void *userdata)
 {
         DataJob *d = userdata;
@@ -230,17 +280,22 @@ static void intent_written(const sd_bus_error *error, void *userdata)
                 wait_for_place(d);
 }
 
-/* The intent of a change is written only now: what waits when the service ends has changed nothing. */
+/*
+ * The intent of what works on an existing volume is written only now: what waits when the service ends has changed
+ * nothing. Nor has a change in place until its worker asks, so that the intent need not be there before that.
+ */
 static void start_moving(DataPlace *place)
 {
         DataJob *d = (DataJob *) place;
         int r = 0;
 
         job_set_running(d->job);
-        if (d->step.kind == DATA_READS || d->intent)
+        if (d->step.kind == DATA_REPLACES)
+                r = write_intent(d, INTENT_MAKES, intent_written);
+        else if (d->step.kind == DATA_CHANGES)
+                r = write_intent(d, INTENT_BEGINS, NULL);
+        if (r >= 0 && d->step.kind != DATA_REPLACES)
                 start_worker(d);
-        else
-                r = write_intent(d, intent_written);
         if (r >= 0) /* it may be over, and d with it */
                 return;
         (void) error_set_errno(&d->outcome, r, "Cannot begin to work on volume '%s'", d->job->volume_name);
@@ -289,7 +344,7 @@ void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds)
         if (job->cancel_asked)
                 (void) sd_bus_error_set(&d->outcome, STORAGE_ERROR_CANCELLED, "Cancelled");
         if (r >= 0 && step->kind == DATA_MAKES && !d->making)
-                r = write_intent(d, intent_written);
+                r = write_intent(d, INTENT_MAKES, intent_written);
         else if (r >= 0 && sd_bus_error_is_set(&d->outcome))
                 end_moving(d, &d->outcome);
         else if (r >= 0)
@@ -488,7 +543,7 @@ void data_job_reserve(Job *job, const char *xml, void (*reserved)(Job *job, int 
                 d->making = true;
                 d->step = (DataStep){.kind = DATA_MAKES, .end = UINT64_MAX};
                 job->cancel = cancel_moving;
-                r = write_intent(d, reserve_begun);
+                r = write_intent(d, INTENT_MAKES, reserve_begun);
         }
         if (r >= 0)
                 return;

@@ -9,7 +9,7 @@
  */
 
 #include "service/data-fds.h"
-#include "service/pool.h"
+#include "service/incomplete.h"
 
 typedef enum DataKind {
         DATA_READS,    /* nothing of ours is written: no intent */
@@ -29,16 +29,14 @@ typedef struct DataStep {
         int (*answered)(Job *job, sd_bus_message *reply);
         const char *token; /* DATA_MAKES; copied */
         bool client;       /* it waits for a client, who may take days: see data-queue.h */
-        /* DATA_CHANGES: the bytes of contents that are written; UINT64_MAX: to the end; 0 to 0: the contents
-         * stay as they are at every moment. */
+        /* DATA_CHANGES and DATA_REPLACES: as in InPlaceChange, and what its success is the proof of. from
+         * lives as long as the job. */
         uint64_t start, end;
+        const char *from;
+        uint64_t as_of;
+        InPlaceMends mends;
 } DataStep;
 
-/*
- * Runs the step: job->next is called with its outcome once every process that could still write is gone.
- * Copies the descriptors, DATA_FDS_MAX at most; they stay open, with the locks on them, until the job is
- * over, but for devices, which are the worker's alone once it has them.
- */
 /*
  * Reserves a volume in the job's pool, whose definition is xml (which lives as long as the job): reserved is
  * called with its descriptor, which is the caller's only then, and whether all of it reads as zeros; it goes
@@ -48,6 +46,11 @@ typedef struct DataStep {
 void data_job_reserve(Job *job, const char *xml, void (*reserved)(Job *job, int fd, bool zero));
 /* It has reserved its volume, or is about to. */
 bool data_job_is_making(const Job *job);
+/*
+ * Runs the step: job->next is called with its outcome once every process that could still write is gone.
+ * Copies the descriptors, DATA_FDS_MAX at most; they stay open, with the locks on them, until the job is
+ * over, but for devices, which are the worker's alone once it has them.
+ */
 void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds);
 /* The copy of the descriptor of that index. */
 int data_job_fd(const Job *job, size_t i);

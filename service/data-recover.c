@@ -2,40 +2,14 @@
 #include "service/data-recover.h"
 #include "common/log.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 
-#include "service/incomplete.h"
-#include "service/store.h"
+#include "service/intent.h"
+#include "service/store-read.h"
 #include "service/unfinished.h"
 
-#define INTENT_MAX 4096U
-#define INTENT_TOKEN_MAX 319
-
-typedef struct Intent {
-        char operation[64], volume[DEF_NAME_MAX + 1], uuid[37], token[INTENT_TOKEN_MAX + 1];
-        unsigned uid;
-        bool in_place;
-        uint64_t start; /* of the job, µs */
-        uint64_t range_start, range_end;
-} Intent;
-
-static void read_intent(FILE *f, Intent *ret)
-{
-        char line[INTENT_MAX];
-
-        *ret = (Intent){.uid = UINT32_MAX, .range_end = UINT64_MAX};
-        while (fgets(line, sizeof line, f)) {
-                (void) sscanf(line, "operation=%63s", ret->operation);
-                (void) sscanf(line, "uid=%u", &ret->uid);
-                (void) sscanf(line, "start=%" SCNu64, &ret->start);
-                (void) sscanf(line, "pool=%36s", ret->uuid);
-                (void) sscanf(line, "volume=%255[^\n]", ret->volume);
-                (void) sscanf(line, "token=%319[^\n]", ret->token);
-                (void) sscanf(line, "range=%" SCNu64 "-%" SCNu64, &ret->range_start, &ret->range_end);
-                ret->in_place |= startswith(line, "in-place") != NULL;
-        }
-}
+/* For so long a pool that is not defined is expected back, with what is to be removed in it. */
+#define KEPT_USEC (UINT64_C(180 * 24 * 3600) * USEC_PER_SEC)
 
 /* A job's operation is a literal; what is read becomes one of those that move data. */
 static const char *known_operation(const char *name)
@@ -52,13 +26,25 @@ static const char *known_operation(const char *name)
         return "unknown";
 }
 
+/* Its pool may come back with the same UUID. */
+static bool is_kept_without_pool(const Intent *intent)
+{
+        return unfinished_is_needed_for(pool_type_from_string(intent->pool_type)) &&
+               intent->since + KEPT_USEC > now_realtime();
+}
+
 /* Whether something may be left of it that only its intent tells of. */
 static bool recover_unfinished(Manager *m, const Intent *intent, const char *name)
 {
-        const Pool *pool = manager_find_by_uuid(m, intent->uuid);
+        const Pool *pool = manager_find_by_uuid(m, intent->pool_uuid);
 
-        return intent->token[0] && pool && unfinished_needed(pool) &&
-               unfinished_add(m, intent->uuid, intent->volume, intent->token, name) >= 0;
+        if (!intent->token[0] || !(pool ? unfinished_needed(pool) : is_kept_without_pool(intent)))
+                return false;
+        if (unfinished_add(m, intent->pool_uuid, intent->volume, intent->token, name) >= 0)
+                return true;
+        log_error("What is left of volume '%s' of pool %s is not removed: there is too much of that kind",
+                  intent->volume, intent->pool_uuid);
+        return false;
 }
 
 /*
@@ -73,68 +59,83 @@ static void recover_number(Job *job, const char *name)
                 job->id = id;
 }
 
-/* True: its file is still needed. Changes that go before its removal are appended to list. */
-static bool recover_one(Manager *m, FILE *f, const char *name, StoreChange **list)
+static const char *what_became_of_it(const Intent *intent)
+{
+        if (intent->stage == INTENT_MAKES)
+                return "what was made of it is removed";
+        if (intent->stage == INTENT_BEGINS || intent->end == 0)
+                return "its contents are as they were";
+        return "its contents are incomplete until that is done again";
+}
+
+/* Shows it as a job that has failed. */
+static void tell(Manager *m, const Intent *intent, const char *name)
 {
         _cleanup_(job_unrefp) Job *job = NULL;
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        Intent intent;
-        bool keep;
 
-        read_intent(f, &intent);
-        keep = recover_unfinished(m, &intent, name);
-        if (intent.in_place &&
-            incomplete_mark(m, list, intent.uuid, intent.volume, known_operation(intent.operation),
-                            intent.range_start, intent.range_end) < 0) {
-                log_error("Cannot mark volume '%s' as incomplete", intent.volume);
-                keep = true;
-        }
-        if (job_new(m, manager_find_by_uuid(m, intent.uuid), known_operation(intent.operation), UINT32_MAX,
-                    intent.volume, &job, NULL) < 0)
-                return keep;
+        log_notice("A job of an earlier run was cut off: %s", name);
+        if (job_new(m, manager_find_by_uuid(m, intent->pool_uuid), known_operation(intent->operation),
+                    UINT32_MAX, intent->volume, &job, NULL) < 0)
+                return;
         recover_number(job, name);
-        job->uid = intent.uid;
-        job->start = intent.start;
-        (void) error_setf(
-                &error, STORAGE_ERROR_INTERRUPTED,
-                intent.in_place && intent.range_end == 0 ? "%s of volume '%s' was cut off by the end of the "
-                                                           "service: its contents are as they "
-                                                           "were"
-                : intent.in_place
-                        ? "%s of volume '%s' was cut off by the end of the service: its contents are "
-                          "incomplete until that is done again"
-                        : "%s of volume '%s' was cut off by the end of the service; what was made "
-                          "of it is removed",
-                job->operation, intent.volume);
+        job->uid = intent->uid;
+        job->start = intent->since;
+        (void) error_setf(&error, STORAGE_ERROR_INTERRUPTED,
+                          "%s of volume '%s' was cut off by the end of the service: %s", job->operation,
+                          intent->volume, what_became_of_it(intent));
         job_ref(job);
         job_publish(job, true);
         job_finish(job, &error);
-        return keep;
+}
+
+/* What it may have left in place is marked, and then there is no more need for it. */
+static void finish(Manager *m, const Intent *intent, const char *name)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        const InPlaceChange change = intent_change(intent);
+        int r = 0;
+
+        if (intent->stage == INTENT_WRITES)
+                r = incomplete_mark(m, &list, &change);
+        if (r >= 0)
+                r = store_change_remove(m, &list, STORE_INTENT, name);
+        if (r < 0)
+                log_error("Cannot note what became of volume '%s'", intent->volume);
+        if (list)
+                incomplete_apply(m, TAKE_PTR(list), &change, name);
+}
+
+static void set_told(Manager *m, Intent *intent, const char *name)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+
+        intent->stage = INTENT_IS_TOLD;
+        if (intent_write(m, &list, name, intent) >= 0)
+                (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
+}
+
+/* Each by itself: one that cannot be noted does not keep the others. */
+static int recover_one(Manager *m, const char *name, FILE *f)
+{
+        Intent intent;
+        bool told;
+        int r;
+
+        r = intent_read(f, &intent);
+        if (r < 0)
+                return r;
+        told = intent.stage == INTENT_IS_TOLD;
+        if (!told)
+                tell(m, &intent, name);
+        if (!recover_unfinished(m, &intent, name))
+                finish(m, &intent, name);
+        else if (!told)
+                set_told(m, &intent, name);
+        return 0;
 }
 
 int data_jobs_recover(Manager *m)
 {
-        _cleanup_free_ char *folder = store_path(m, STORE_INTENT, "");
-        struct dirent *entry;
-        DIR *dir;
-
-        dir = folder ? opendir(folder) : NULL;
-        if (!dir)
-                return -errno;
-        while ((entry = readdir(dir))) {
-                _cleanup_(store_change_freep) StoreChange *list = NULL;
-                _cleanup_free_ char *path = store_path(m, STORE_INTENT, entry->d_name);
-                _cleanup_fclose_ FILE *f = NULL;
-
-                if (entry->d_name[0] == '.' || !path || !(f = fopen(path, "re")))
-                        continue;
-                log_notice("A job of an earlier run was cut off: %s", entry->d_name);
-                if (!recover_one(m, f, entry->d_name, &list))
-                        (void) store_change_remove(m, &list, STORE_INTENT, entry->d_name);
-                /* Apart from the others: one that cannot be noted does not keep them. */
-                if (list)
-                        incomplete_apply(m, TAKE_PTR(list));
-        }
-        (void) closedir(dir);
-        return 0;
+        return store_read_each(m, STORE_INTENT, recover_one);
 }

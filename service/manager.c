@@ -126,7 +126,7 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         TAILQ_INIT(&m->kept);
         TAILQ_INIT(&m->data_queue.users);
         TAILQ_INIT(&m->client_queue.users);
-        TAILQ_INIT(&m->incomplete);
+        RB_INIT(&m->incomplete);
         TAILQ_INIT(&m->secrets);
         RB_INIT(&m->volume_secrets);
         TAILQ_INIT(&m->unfinished);

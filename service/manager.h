@@ -83,11 +83,12 @@ struct Manager {
         DataQueue data_queue;   /* those that go as fast as the storage */
         DataQueue client_queue; /* those that wait for clients, too */
         bool told_moving;
-        TAILQ_HEAD(, Incomplete)
-        incomplete; /* incomplete.c: volumes whose contents were left half written */
+        /* incomplete.c: volumes whose contents were left half written */
+        RB_HEAD(IncompleteTree, Incomplete) incomplete;
         unsigned n_incomplete;
         uint64_t last_incomplete;
         TAILQ_HEAD(, Unfinished) unfinished; /* unfinished.c: partitions that are to be removed */
+        unsigned n_unfinished;
         uint64_t last_unfinished;
         TAILQ_HEAD(, Secret) secrets; /* secret.c */
         unsigned n_secrets;

@@ -20,16 +20,24 @@ static void entry_free(Unfinished *u)
         free(u);
 }
 
+bool unfinished_is_needed_for(PoolType type)
+{
+        return type == POOL_DISK;
+}
+
 bool unfinished_needed(const Pool *pool)
 {
-        return pool->def->type == POOL_DISK;
+        return unfinished_is_needed_for(pool->def->type);
 }
 
 int unfinished_add(Manager *m, const char *pool_uuid, const char *volume, const char *token,
                    const char *intent)
 {
-        Unfinished *u = calloc(1, sizeof *u);
+        Unfinished *u;
 
+        if (m->n_unfinished >= UNFINISHED_MAX)
+                return -EDQUOT;
+        u = calloc(1, sizeof *u);
         if (!u)
                 return -ENOMEM;
         *u = (Unfinished){
@@ -44,6 +52,7 @@ int unfinished_add(Manager *m, const char *pool_uuid, const char *volume, const 
                 return -ENOMEM;
         }
         TAILQ_INSERT_TAIL(&m->unfinished, u, entry);
+        m->n_unfinished++;
         return 0;
 }
 
@@ -124,6 +133,7 @@ void unfinished_remove(Manager *m, Unfinished *u)
         if (store_change_remove(m, &list, STORE_INTENT, u->intent) >= 0)
                 (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
         TAILQ_REMOVE(&m->unfinished, u, entry);
+        m->n_unfinished--;
         entry_free(u);
 }
 

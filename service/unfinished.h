@@ -12,9 +12,16 @@
 
 typedef struct Unfinished Unfinished;
 
-/* Whether volumes of the pool are of that kind. */
+/* So many are remembered; a few each time that a user's clone is cut off and cannot be removed. */
+#define UNFINISHED_MAX 1024U
+
+/* Whether volumes of such pools, or of the pool, are of that kind. */
+bool unfinished_is_needed_for(PoolType type);
 bool unfinished_needed(const Pool *pool);
-/* intent: the name of its file, which is removed with it. 0 or -ENOMEM. */
+/*
+ * intent: the name of its file, which is removed with it. The pool need not be there: it may come back with
+ * that UUID. 0, -ENOMEM, or -EDQUOT: there are too many.
+ */
 int unfinished_add(Manager *m, const char *pool_uuid, const char *volume, const char *token,
                    const char *intent);
 /* The volume of that name is not whole, by all that is known. */

@@ -96,6 +96,9 @@ static void start_work(Job *job, int fd)
                 .client = w->what.client,
                 .start = w->what.start,
                 .end = w->what.end,
+                .mends = w->what.mends,
+                .from = w->what.from,
+                .as_of = w->what.as_of,
         };
         int fds[DATA_FDS_MAX] = {fd};
 
@@ -155,7 +158,11 @@ int volume_in_place_prepare(Volume *v, const InPlace *what, VolumeLocks *locks, 
         Work *w = work_new(what);
         int r;
 
-        r = w ? volume_locks_add(l, v->pool, v->row.name, !what->write) : -ENOMEM;
+        r = w ? 0 : -ENOMEM;
+        if (r >= 0 && what->write && !what->replace)
+                r = incomplete_require_room(v, uid, error);
+        if (r >= 0)
+                r = volume_locks_add(l, v->pool, v->row.name, !what->write);
         if (r >= 0)
                 r = volume_locks_add_chain(l, v);
         if (r >= 0)

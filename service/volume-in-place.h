@@ -6,6 +6,7 @@
  * worker does the work through that descriptor, and the pool's worker looks at what became of it.
  */
 
+#include "service/incomplete.h"
 #include "service/volume-chain.h"
 
 typedef struct InPlace {
@@ -24,6 +25,9 @@ typedef struct InPlace {
          * does. */
         int (*fill_undo)(Operation *op, sd_bus_message *m);
         uint64_t start, end; /* the bytes that are written; UINT64_MAX: to the end */
+        InPlaceMends mends;  /* what its success is the proof of */
+        const char *from;    /* as in InPlaceChange; lives as long as argument */
+        uint64_t as_of;      /* as there */
         int (*fill)(Job *job, sd_bus_message *m, void *argument);
         int (*answered)(Job *job, sd_bus_message *reply,
                         void *argument); /* may be NULL: the answer is empty */

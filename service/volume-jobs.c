@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "service/data-job.h"
+#include "service/incomplete.h"
 #include "service/volume-graph.h"
 #include "service/volume-grow.h"
 #include "service/volume-secret.h"
@@ -288,6 +289,10 @@ int volume_delete(Volume *v, bool force, uid_t uid, Job **ret, sd_bus_error *err
 
 static void resize_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
+        const VolumeWork *w = op->job->data;
+
+        if (w->resize.shrink)
+                incomplete_forget_source(pool->manager, pool->def->uuid, op->job->volume_name);
         if (error)
                 job_finish(op->job, error);
         else

@@ -189,6 +189,7 @@ static int set_backing(Volume *v, Volume *backing, uid_t uid, Job **ret, sd_bus_
                                           .verb = "SetBacking",
                                           .write = true,
                                           .alone = true,
+                                          .mends = MENDS_SAME,
                                           .fill = fill_set_backing,
                                           .argument = b,
                                           .free_argument = rebase_free},
@@ -219,8 +220,37 @@ int volume_rebase(Volume *v, Volume *backing, bool unsafe, uid_t uid, Job **ret,
 
 /* commit */
 
+typedef struct Commit {
+        char *format; /* of the backing volume */
+        char *from;   /* the overlay, for the mark */
+} Commit;
+
+static void commit_free(void *p)
+{
+        Commit *commit = p;
+
+        free(commit->format);
+        free(commit->from);
+        free(commit);
+}
+
+static Commit *commit_new(const Volume *v)
+{
+        Commit *commit = calloc(1, sizeof *commit);
+
+        if (!commit)
+                return NULL;
+        commit->format = strdup(v->row.extra->backing_format);
+        commit->from = incomplete_source(v);
+        if (commit->format && commit->from)
+                return commit;
+        commit_free(commit);
+        return NULL;
+}
+
 static int fill_commit(Job *job, sd_bus_message *m, void *argument)
 {
+        const Commit *commit = argument;
         const VolumeChain *c = job->data;
         int r;
 
@@ -228,26 +258,28 @@ static int fill_commit(Job *job, sd_bus_message *m, void *argument)
         r = sd_bus_message_open_container(m, 'a', "(sh)");
         if (r >= 0)
                 r = sd_bus_message_append(m, "(sh)(sh)", c->members[0].format, data_job_fd(job, 1),
-                                          (char *) argument, data_job_fd(job, 0));
+                                          commit->format, data_job_fd(job, 0));
         for (size_t i = 1; r >= 0 && i < c->n; i++)
                 r = sd_bus_message_append(m, "(sh)", c->members[i].format, data_job_fd(job, i + 1));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* It writes only what the overlay has: whatever else left the backing volume incomplete is as it was. */
 static int begin_commit(Volume *v, Volume *backing, uid_t uid, Job **ret, sd_bus_error *error)
 {
-        char *format = strdup(v->row.extra->backing_format);
+        Commit *commit = commit_new(v);
         VolumeChain chain = {};
         VolumeLocks locks = {};
         int r;
 
-        r = format ? volume_chain_add(&chain, v, v->row.format, true, error) : -ENOMEM;
+        r = commit ? volume_chain_add(&chain, v, v->row.format, true, error) : -ENOMEM;
         if (r >= 0)
-                r = volume_chain_add_backing(&chain, backing, format, error);
+                r = volume_chain_add_backing(&chain, backing, commit->format, error);
         if (r >= 0)
                 r = volume_locks_add(&locks, v->pool, v->row.name, false);
         if (r < 0) {
-                free(format);
+                if (commit)
+                        commit_free(commit);
                 volume_chain_done(&chain);
                 volume_locks_done(&locks);
                 return r;
@@ -259,10 +291,12 @@ static int begin_commit(Volume *v, Volume *backing, uid_t uid, Job **ret, sd_bus
                                           .write = true,
                                           .alone = true,
                                           .end = UINT64_MAX,
+                                          .mends = MENDS_SAME,
+                                          .from = commit->from,
                                           .others = &chain,
                                           .fill = fill_commit,
-                                          .argument = format,
-                                          .free_argument = free},
+                                          .argument = commit,
+                                          .free_argument = commit_free},
                                &locks, uid, ret, error);
 }
 

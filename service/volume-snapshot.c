@@ -125,6 +125,31 @@ int volume_snapshots_each(const Volume *v, int (*found)(const SnapshotInfo *info
         return r < 0 ? r : 0;
 }
 
+typedef struct SnapshotTime {
+        const char *name;
+        uint64_t time;
+} SnapshotTime;
+
+static int take_time(const SnapshotInfo *info, void *userdata)
+{
+        SnapshotTime *t = userdata;
+
+        if (streq(info->name, t->name))
+                t->time = info->time;
+        return 0;
+}
+
+/* The last moment, µs UTC, at which it may have been made. */
+static uint64_t time_of(const Volume *v, const char *name)
+{
+        SnapshotTime t = {.name = name, .time = UINT64_MAX};
+
+        if (volume_snapshots_each(v, take_time, &t) < 0 || t.time == UINT64_MAX)
+                return UINT64_MAX;
+        /* LVM counts seconds. */
+        return volume_snapshot_kind(v) == SNAPSHOTS_LOGICAL ? t.time + USEC_PER_SEC - 1 : t.time;
+}
+
 /* Of a volume of any format: it may have had another one when they were made. */
 int volume_require_no_snapshot_files(const Volume *v, sd_bus_error *error)
 {
@@ -168,6 +193,7 @@ static int fill_internal(Job *job, sd_bus_message *m, void *argument)
 static int change_image(Volume *v, const char *operation, const char *action, const char *name, uid_t uid, Job **ret,
                         sd_bus_error *error)
 {
+        bool revert = streq(action, "revert");
         Wish *a = wish_new(v, action, name);
 
         if (!a)
@@ -178,7 +204,9 @@ static int change_image(Volume *v, const char *operation, const char *action, co
                                           .verb = "Snapshot",
                                           .write = true,
                                           .alone = true,
-                                          .end = streq(action, "revert") ? UINT64_MAX : 0,
+                                          .end = revert ? UINT64_MAX : 0,
+                                          .mends = revert ? MENDS_CONTENTS : MENDS_ROOM,
+                                          .as_of = revert ? time_of(v, name) : 0,
                                           .fill = fill_internal,
                                           .argument = a,
                                           .free_argument = free},
@@ -229,6 +257,9 @@ static int change_file(Volume *v, const char *operation, const char *action, con
                                           .verb = "FileSnapshot",
                                           .write = revert,
                                           .replace = revert,
+                                          .end = UINT64_MAX,
+                                          .mends = revert ? MENDS_BYTES : MENDS_NOTHING,
+                                          .as_of = revert ? time_of(v, name) : 0,
                                           .force = force,
                                           .fill = fill_file,
                                           .answered = file_answered,
@@ -305,6 +336,8 @@ static int revert_logical(Volume *v, const char *name, bool force, uid_t uid, Jo
                                           .write = true,
                                           .force = force,
                                           .end = UINT64_MAX,
+                                          .mends = MENDS_BYTES,
+                                          .as_of = time_of(v, name),
                                           .others = &others,
                                           .fill = fill_copy_back},
                                &locks, uid, ret, error);

@@ -159,8 +159,12 @@ static int transfer(Volume *v, const InPlace *what, const VolumeTransfer *t, uid
 int volume_upload(Volume *v, const VolumeTransfer *t, uid_t uid, Job **ret, sd_bus_error *error)
 {
         const InPlace what = {
-                .operation = "upload-volume", .said = "changed", .verb = "Upload", .write = true};
-
+                .operation = "upload-volume",
+                .said = "changed",
+                .verb = "Upload",
+                .write = true,
+                .mends = MENDS_BYTES,
+        };
         int r = t->force ? 0 : volume_require_no_dependents(v, NULL, "overwritten, unless by force", error);
 
         return r < 0 ? r : transfer(v, &what, t, uid, ret, error);

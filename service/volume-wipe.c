@@ -20,6 +20,7 @@ int volume_wipe(Volume *v, WipeAlgorithm algorithm, bool force, uid_t uid, Job *
                 .write = true,
                 .force = force,
                 .end = UINT64_MAX,
+                .mends = MENDS_BYTES,
                 .fill = fill_wipe,
                 .free_argument = free,
         };

@@ -83,7 +83,7 @@ void volume_job_finish_with_row(Job *job, Pool *pool, sd_bus_message *reply,
 
 void volume_job_finish_made(Job *job, Pool *pool, sd_bus_message *reply)
 {
-        incomplete_clear(job->manager, pool->def->uuid, job->volume_name, 0, UINT64_MAX);
+        incomplete_forget(job->manager, pool->def->uuid, job->volume_name);
         /* What was of that name may have gone while nobody looked. */
         if (!job->secret_uuid[0])
                 volume_secret_forget(job->manager, pool->def->uuid, job->volume_name);

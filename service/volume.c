@@ -471,7 +471,7 @@ void volume_gone(Volume *v)
 {
         Pool *pool = v->pool;
 
-        incomplete_clear(pool->manager, pool->def->uuid, v->row.name, 0, UINT64_MAX);
+        incomplete_forget(pool->manager, pool->def->uuid, v->row.name);
         volume_secret_forget(pool->manager, pool->def->uuid, v->row.name);
         volume_remove(v);
 }

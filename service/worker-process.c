@@ -85,10 +85,14 @@ static int fork_worker(const char *path, const char *role, pid_t *ret_pid, int *
 
 static void send_unsent(WorkerProcess *w);
 
-static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error)
+static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         WorkerProcess *w = userdata;
 
+        if (w->hooks.asked && sd_bus_message_is_method_call(m, WORKER_INTERFACE, NULL)) {
+                w->hooks.asked(w, m, w->hooks.userdata);
+                return 1;
+        }
         if (sd_bus_message_is_signal(m, "org.freedesktop.DBus.Local", "Connected"))
                 send_unsent(w);
         else if (w->hooks.signal && sd_bus_message_is_signal(m, WORKER_INTERFACE, NULL))
@@ -121,7 +125,7 @@ static int connect_worker(WorkerProcess *w, int fd)
         if (r >= 0)
                 r = sd_bus_start(w->bus);
         if (r >= 0)
-                r = sd_bus_add_filter(w->bus, NULL, on_signal, w);
+                r = sd_bus_add_filter(w->bus, NULL, on_message, w);
         if (r >= 0)
                 r = sd_bus_attach_event(w->bus, w->event, SD_EVENT_PRIORITY_NORMAL + 10);
         return r;

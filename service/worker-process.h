@@ -21,6 +21,8 @@ typedef void (*WorkerReply)(sd_bus_message *reply, const sd_bus_error *error, vo
 typedef struct WorkerHooks {
         /* A signal of WORKER_INTERFACE; may be NULL. */
         void (*signal)(WorkerProcess *w, sd_bus_message *m, void *userdata);
+        /* A call of WORKER_INTERFACE from it, which is to be answered some time; may be NULL: it makes none. */
+        void (*asked)(WorkerProcess *w, sd_bus_message *m, void *userdata);
         /* It was killed and will not die: the storage below it hangs. gone() follows when it does. May be
          * NULL. */
         void (*stuck)(WorkerProcess *w, const sd_bus_error *error, void *userdata);

@@ -211,59 +211,141 @@ def first_byte(path):
         return f.read(1)
 
 
+def marks(daemon):
+    return sorted(os.listdir(f"{daemon.state_dir}/incomplete"))
+
+
+def intents(daemon):
+    return sorted(os.listdir(f"{daemon.state_dir}/intents"))
+
+
 @pytest.mark.private
-def test_death_right_after_the_first_write(daemon, service, pool, folder, pipe):
-    """That the worker had begun to write is heard although it was unread when it died."""
+def test_nothing_is_written_that_is_not_noted(daemon, service, pool, folder, pipe):
+    """While the service does not answer its worker does not write; if that dies then, the volume is as it was."""
     volume, job, path = upload(service, pool, folder, pipe)
     wait_until(lambda: any(holds(pid, pipe[0]) for pid in daemon.workers("data")), what="the worker to begin")
     worker, = daemon.workers("data")
     os.kill(daemon.pid(), signal.SIGSTOP)
     try:
         os.write(pipe[1], b"x" * 4096)
-        wait_until(lambda: first_byte(path) == b"x", what="the first byte to be written")
+        time.sleep(0.3 * SLOWNESS)
+        assert first_byte(path) == b"\0"
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: ") Z" in open(f"/proc/{worker}/stat").read(), what="its end")
     finally:
         os.kill(daemon.pid(), signal.SIGCONT)
     assert service.wait_job(job)["State"] == "failed"
-    assert "incomplete" in volume.get("Problem")
+    assert volume.get("Problem") == "" and first_byte(path) == b"\0"
+    wait_until(lambda: intents(daemon) == [], what="the intent to go")
+    assert marks(daemon) == []
 
 
 @pytest.mark.private
-def test_mark_that_cannot_be_written(world, daemon, service, pool, folder, pipe):
-    """The intent stays then, and the next daemon marks the volume."""
+@pytest.mark.parametrize("victim", ["worker", "daemon"])
+def test_death_after_the_first_write(world, daemon, service, pool, folder, pipe, victim):
     volume, job, path = upload(service, pool, folder, pipe)
     os.write(pipe[1], b"x" * 4096)
     wait_until(lambda: first_byte(path) == b"x", what="the first byte to be written")
-    marks = f"{daemon.state_dir}/incomplete"
-    os.rename(marks, f"{marks}.away")
-    with open(marks, "wb"):
+    if victim == "worker":
+        worker, = daemon.workers("data")
+        os.kill(worker, signal.SIGKILL)
+        assert service.wait_job(job)["State"] == "failed"
+    else:
+        daemon.kill()
+        daemon.start()
+    assert "incomplete" in world.client(daemon).volume(volume.path).get("Problem")
+
+
+@pytest.mark.private
+def test_intent_that_cannot_be_written(daemon, service, pool, folder, pipe):
+    """Then nothing is changed."""
+    volume, job, path = upload(service, pool, folder, pipe)
+    wait_until(lambda: len(intents(daemon)) == 1, what="the job to begin")
+    name, = intents(daemon)
+    folder_of_intents = f"{daemon.state_dir}/intents"
+    os.rename(folder_of_intents, f"{folder_of_intents}.away")
+    with open(folder_of_intents, "wb"):
         pass
+    os.write(pipe[1], b"x" * 4096)
+    ended = service.wait_job(job)
+    assert ended["State"] == "failed" and "not changed" in ended["ErrorMessage"], ended
+    assert volume.get("Problem") == "" and first_byte(path) == b"\0"
+    os.unlink(folder_of_intents)
+    os.rename(f"{folder_of_intents}.away", folder_of_intents)
+    daemon.restart()
+    wait_until(lambda: name not in intents(daemon), what="the intent to go")
+    assert marks(daemon) == []
+
+
+class Away:
+    """The folder of the marks, in which nothing can be written for a while."""
+
+    def __init__(self, daemon):
+        self.path = f"{daemon.state_dir}/incomplete"
+        os.rename(self.path, f"{self.path}.away")
+        with open(self.path, "wb"):
+            pass
+
+    def come_back(self):
+        os.unlink(self.path)
+        os.rename(f"{self.path}.away", self.path)
+
+
+@pytest.mark.private
+@pytest.mark.parametrize("redone", [False, True])
+def test_mark_that_cannot_be_written(world, daemon, service, pool, folder, pipe, redone):
+    """The intent stays then, and the next daemon marks the volume, unless that has been put right meanwhile."""
+    volume, job, path = upload(service, pool, folder, pipe)
+    os.write(pipe[1], b"x" * 4096)
+    wait_until(lambda: first_byte(path) == b"x", what="the first byte to be written")
+    away = Away(daemon)
     service.job(job).Cancel()
     assert service.wait_job(job)["State"] == "cancelled"
     assert "incomplete" in volume.get("Problem")
+    if redone:
+        wait_until(lambda: "Cannot note" in daemon.log(), what="the service to see it")
+        away.come_back()
+        assert len(intents(daemon)) == 1
+        volume.Wipe()
+        assert volume.get("Problem") == ""
+        wait_until(lambda: intents(daemon) == [], what="the intent to go")
+        daemon.restart()
+        assert world.client(daemon).volume(volume.path).get("Problem") == ""
+        return
     daemon.stop()
-    os.unlink(marks)
-    os.rename(f"{marks}.away", marks)
+    away.come_back()
     for _ in range(2):
         daemon.start()
         assert "incomplete" in world.client(daemon).volume(volume.path).get("Problem")
-        wait_until(lambda: os.listdir(f"{daemon.state_dir}/intents") == [], what="the intent to make way for the mark")
-        assert len(os.listdir(marks)) == 1
+        wait_until(lambda: intents(daemon) == [], what="the intent to make way for the mark")
+        assert len(marks(daemon)) == 1
         daemon.stop()
 
 
 @pytest.mark.private
-def test_what_waited_is_as_it_was(world, daemon, service, pool, folder, pipe):
-    """Of jobs that the service's end cuts off only those that had their turn leave a mark."""
-    uploads = [upload(service, pool, folder, pipe, f"v{i}") for i in range(CLIENTS_OF_ONE_USER + 1)]
+def test_what_wrote_nothing_is_as_it_was(world, daemon, service, pool, folder):
+    """Of jobs that the service's end cuts off only those that may have written leave a mark; that they were cut off is
+    told of those that had their turn."""
+    pipes = [os.pipe() for _ in range(CLIENTS_OF_ONE_USER + 1)]
+    uploads = [upload(service, pool, folder, pipe, f"v{i}") for i, pipe in enumerate(pipes)]
     wait_until(lambda: len(daemon.workers("data")) == CLIENTS_OF_ONE_USER, what="the others to begin")
-    wait_until(lambda: len(os.listdir(f"{daemon.state_dir}/intents")) == CLIENTS_OF_ONE_USER, what="their intents")
+    wait_until(lambda: len(intents(daemon)) == CLIENTS_OF_ONE_USER, what="their intents")
     wait_until(lambda: service.job(uploads[-1][1]).get("State") == "queued", what="the last one to wait")
+    for (_reads, feed), (_volume, _job, path) in list(zip(pipes, uploads))[:2]:
+        os.write(feed, b"x" * 4096)
+        wait_until(lambda p=path: first_byte(p) == b"x", what="the first byte to be written")
     daemon.restart()
     service = world.client(daemon)
     marked = ["incomplete" in service.volume(volume.path).get("Problem") for volume, _, _ in uploads]
-    assert marked == [True] * CLIENTS_OF_ONE_USER + [False]
+    assert marked == [True] * 2 + [False] * (CLIENTS_OF_ONE_USER - 1)
+    told = {path: o["org.example.Storage1.Job"] for path, o in service.objects().items() if "/job/" in path}
+    for number, (_volume, job, _path) in enumerate(uploads[:-1]):
+        assert told[job]["ErrorName"].endswith(".Interrupted")
+        assert ("incomplete" if number < 2 else "as they were") in told[job]["ErrorMessage"]
+    assert uploads[-1][1] not in told
+    for fds in pipes:
+        for fd in fds:
+            os.close(fd)
 
 
 class FakeLogind:

@@ -43,6 +43,21 @@ def hidden(folder):
     return sorted(name for name in os.listdir(folder) if name.startswith(".storaged"))
 
 
+def test_going_back_makes_it_whole(service, raw):
+    """All of an incomplete volume is replaced, unless by what was incomplete when its snapshot was made."""
+    _path, volume, snapshots = raw
+    snapshots.CreateSnapshot("whole")
+    (_, job), (fd,) = volume.OpenUpload(SIZE, {}, want_fds=True)
+    os.write(fd, b"x" * 4096)
+    os.close(fd)
+    assert service.wait_job(job)["State"] == "failed" and "incomplete" in volume.get("Problem")
+    snapshots.CreateSnapshot("damaged")
+    snapshots.RevertSnapshot("damaged")
+    assert "incomplete" in volume.get("Problem")
+    snapshots.RevertSnapshot("whole")
+    assert volume.get("Problem") == ""
+
+
 def test_made_listed_gone_back_to_deleted(daemon, service, pool, shared, raw):
     path, volume, snapshots = raw
     os.chmod(path, 0o640)

@@ -479,7 +479,7 @@ def test_incomplete_outlasts_a_stop(world, daemon, service, pool, folder):
     assert make_raw(service, pool, size=MIB).get("Problem") == ""
 
 
-def test_used_by_a_guest(service, pool, folder):
+def test_used_by_a_guest(daemon, service, pool, folder):
     qemu_img("create", "-q", "-f", "qcow2", folder + "/v", "8M")
     volume = service.wait_volume(pool, "v")
     before = read_file(folder + "/v")
@@ -496,7 +496,7 @@ def test_used_by_a_guest(service, pool, folder):
             volume.Upload(0, {}, fds=[source.fd])
         assert read_file(folder + "/v") == before
     (_, job), fds = volume.OpenUpload(100, {}, want_fds=True)
-    wait_until(lambda: service.job(job).get("State") == "running", what="the job to run")
+    wait_until(lambda: service.job(job).get("State") == "running" and daemon.workers("data"), what="the job to run")
     done = subprocess.run(["qemu-io", "-r", "-f", "qcow2", "-c", "read 0 512", folder + "/v"], capture_output=True,
                           text=True, check=False)
     assert done.returncode != 0 and "lock" in done.stderr

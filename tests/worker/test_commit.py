@@ -61,3 +61,19 @@ def test_a_path_that_is_too_long_leaves_the_image_whole(data, folder, chain):
     with pytest.raises(WorkerError) as error:
         set_backing(data, folder, chain, "/" + "x" * 1023)
     assert error.value.name == "Unsupported" and writing(data) == []
+
+
+@pytest.mark.parametrize("verb", ["Commit", "SetBacking"])
+def test_not_before_it_may(data, folder, chain, verb):
+    """Who is not answered well writes nothing."""
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 0x55 4096 512", folder / "overlay"], check=True,
+                   stdout=subprocess.DEVNULL)
+    before = {name: (folder / name).read_bytes() for name in ("base", "overlay")}
+    data.refuse = "NoSpace"
+    with pytest.raises(WorkerError) as error:
+        if verb == "Commit":
+            commit(data, folder, chain)
+        else:
+            set_backing(data, folder, chain, f"{folder}/other")
+    assert error.value.name == "NoSpace" and writing(data) == ["Writing"]
+    assert {name: (folder / name).read_bytes() for name in before} == before

@@ -270,6 +270,28 @@ def test_signals_come_before_the_first_byte(data, volume):
     assert not any(m == "Writing" for _t, m, _v in data.signals)
 
 
+def test_nothing_is_written_before_it_may(data, volume):
+    before = whole(volume)
+    data.refuse = "NoSpace"
+    with pytest.raises(WorkerError) as e:
+        data.upload(volume, memfd(b"hello"))
+    assert e.value.name == "NoSpace" and whole(volume) == before
+    # As long as there is no answer, too; and it can be cancelled.
+    data.refuse = None
+    ours, theirs = os.pipe()
+    call = data.transfer("Upload", volume, ours, length=10)
+    os.write(theirs, b"hello")
+    time.sleep(0.3)
+    assert whole(volume) == before
+    data.process.send_signal(signal.SIGUSR1)
+    time.sleep(0.1)
+    with pytest.raises(WorkerError) as e:
+        data.finish(call)
+    assert e.value.name == "Cancelled"
+    os.close(ours)
+    os.close(theirs)
+
+
 def test_reader_that_goes_away(data, volume):
     for make in (os.pipe, lambda: [s.detach() for s in socket.socketpair()]):
         ours, theirs = make()

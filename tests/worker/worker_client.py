@@ -16,6 +16,7 @@ PATH = "/org/example/Storage1/worker"
 INTERFACE = "org.example.Storage1.Worker"
 ERROR = "org.example.Storage1.Error."
 UNFINISHED = ".storaged-new-"
+QUESTIONS = f"<node><interface name='{INTERFACE}'><method name='Writing'/></interface></node>"
 TYPES = ["file", "block", "dir", "network", "netdir", "ploop"]
 FIELDS = (
     "name type format probed in_use capacity allocation physical "
@@ -75,6 +76,9 @@ class Worker:
             self.bus.signal_subscribe(
                 None, INTERFACE, None, PATH, None, Gio.DBusSignalFlags.NONE, self._on_signal
             )
+            self.refuse = None  # what a worker that wants to write is told
+            interface = Gio.DBusNodeInfo.new_for_xml(QUESTIONS).interfaces[0]
+            self.bus.register_object(PATH, interface, self._on_question, None, None)
         finally:
             self.context.pop_thread_default()
         self.signals = []  # (time, member, values)
@@ -83,6 +87,13 @@ class Worker:
         self.details = None
         # sd-bus takes no descriptors together with the last line of the authentication: that line is read now.
         self.finish(self.send("Ping", interface="org.freedesktop.DBus.Peer"))
+
+    def _on_question(self, _bus, _sender, _path, _interface, method, _parameters, invocation):
+        self.signals.append((time.monotonic(), method, ()))
+        if self.refuse:
+            invocation.return_dbus_error(ERROR + self.refuse, "not now")
+        else:
+            invocation.return_value(None)
 
     def _on_signal(self, _bus, _sender, _path, _interface, member, parameters):
         values = parameters.unpack()
