@@ -170,12 +170,14 @@ typedef struct Backend {
          */
         int (*scan_note)(BackendScan *scan, const char *name, const VolumeRow *row);
 
+        /* One that is to be encrypted on a device is never made by this, but reserved and then filled. */
         int (*volume_create)(BackendContext *ctx, const VolumeDef *def, Preallocation p, CreateResult *ret);
         /* Fills a reserved volume: fd and def are those of volume_create. On return it is durable. */
         int (*volume_fill)(BackendContext *ctx, const VolumeDef *def, Preallocation p, int fd);
         /*
          * Reserves a volume, always: its contents come from elsewhere (a clone, an import). What is reserved
-         * has def's capacity where that is fixed (a logical volume, a partition); a file is empty. token:
+         * has def's capacity where that is fixed (a logical volume, a partition), and room for the header of
+         * its encryption; a file is empty. token:
          * one that nothing else ever had: where nothing else tells what is reserved, that is its token, and
          * may be discarded even if this function did not return.
          */

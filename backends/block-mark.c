@@ -23,7 +23,7 @@ int block_mark_write(int fd, uint64_t at, const char *token)
         return n == (ssize_t) sizeof sector ? 0 : n < 0 ? -errno : -EIO;
 }
 
-int block_mark_find(int fd, uint64_t at, const char *token)
+static int find_at(int fd, uint64_t at, const char *token)
 {
         char sector[SECTOR_SIZE];
         const char *its;
@@ -37,9 +37,16 @@ int block_mark_find(int fd, uint64_t at, const char *token)
         return its && (!token || streq(its, token));
 }
 
-static int write_durably(int fd, const void *data, size_t n)
+int block_mark_find(int fd, uint64_t at, const char *token)
 {
-        ssize_t written = pwrite(fd, data, n, 0);
+        int r = find_at(fd, at, token);
+
+        return r == 0 ? find_at(fd, at + BLOCK_MARK_INNER, token) : r;
+}
+
+static int write_durably(int fd, const void *data, size_t n, uint64_t at)
+{
+        ssize_t written = pwrite(fd, data, n, (off_t) at);
         int r;
 
         if (written != (ssize_t) n)
@@ -58,8 +65,35 @@ int block_mark_replace(int fd, const void *data, size_t n)
 
         if (had != (ssize_t) sizeof mark)
                 return had < 0 ? -errno : -EIO;
-        r = write_durably(fd, data, n);
+        r = write_durably(fd, data, n, 0);
         if (r < 0)
-                (void) write_durably(fd, mark, sizeof mark);
+                (void) write_durably(fd, mark, sizeof mark, 0);
+        return r;
+}
+
+int block_mark_move_in(int fd)
+{
+        char mark[SECTOR_SIZE];
+        ssize_t had = pread(fd, mark, sizeof mark, 0);
+
+        if (had != (ssize_t) sizeof mark)
+                return had < 0 ? -errno : -EIO;
+        return write_durably(fd, mark, sizeof mark, BLOCK_MARK_INNER);
+}
+
+int block_mark_clear_inner(int fd)
+{
+        static const char zeroes[SECTOR_SIZE];
+        char mark[SECTOR_SIZE];
+        ssize_t had = pread(fd, mark, sizeof mark, BLOCK_MARK_INNER);
+        int r;
+
+        if (had != (ssize_t) sizeof mark)
+                return had < 0 ? -errno : -EIO;
+        if (!startswith(mark, BEGIN))
+                return 0;
+        r = write_durably(fd, zeroes, sizeof zeroes, BLOCK_MARK_INNER);
+        if (r < 0)
+                (void) write_durably(fd, mark, sizeof mark, BLOCK_MARK_INNER);
         return r;
 }

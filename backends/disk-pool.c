@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "backends/block-luks.h"
 #include "backends/disk.h"
 
 #define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -296,7 +297,8 @@ static int set_known(const DiskPool *pool, const DiskPartition *p, const char *n
         return 0;
 }
 
-int disk_pool_row(const PoolDef *def, const DiskPool *pool, const DiskPartition *p, VolumeRow *ret)
+int disk_pool_row(const PoolDef *def, const DiskPool *pool, const DiskPartition *p, bool now,
+                  const VolumeRow *before, VolumeRow *ret)
 {
         VolumeRow row = {
                 .type = VOLUME_BLOCK,
@@ -318,6 +320,8 @@ int disk_pool_row(const PoolDef *def, const DiskPool *pool, const DiskPartition 
                 r = set_extra(def, pool, p, node, &row);
         if (r >= 0)
                 r = set_known(pool, p, node, &row);
+        if (r >= 0 && p->kind != PARTITION_EXTENDED && !row.extra->problem)
+                r = block_luks_set_row(node, now, before, &row);
         if (r < 0) {
                 volume_row_done(&row);
                 return r;
@@ -343,7 +347,7 @@ int disk_pool_read_row(BackendContext *ctx, DiskPool *pool, unsigned number, Vol
                                   pool->device.path);
         if (k)
                 block_device_settle(&(BlockDevice){.devnum = k->devnum});
-        r = disk_pool_row(ctx->pool, pool, p, ret);
+        r = disk_pool_row(ctx->pool, pool, p, true, NULL, ret);
         return r < 0 ? error_set_errno(ctx->error, r, "Cannot read partition %u of %s", number,
                                        pool->device.path)
                      : 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 
+#include "backends/block-luks.h"
 #include "backends/disk-edit.h"
 #include "backends/disk-place.h"
 #include "backends/disk.h"
@@ -54,7 +55,8 @@ static int check_shrink(Resize *z)
 static int find(Resize *z)
 {
         const DiskPartition *p;
-        uint64_t size;
+        _cleanup_free_ char *node = NULL;
+        uint64_t size, header = 0;
         int r;
 
         r = disk_pool_reload(z->ctx, &z->pool);
@@ -63,11 +65,17 @@ static int find(Resize *z)
         if (r < 0)
                 return r;
         z->p = *p;
-        if (z->capacity == 0 || z->capacity > (uint64_t) INT64_MAX - z->p.start)
+        if (disk_partition_node(z->ctx->pool, &z->pool.device, p->number, &node) < 0)
+                return error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", z->name);
+        /* What is asked for is what a guest sees. */
+        if (p->kind != PARTITION_EXTENDED)
+                header = block_luks_read_header_size(node);
+        if (z->capacity == 0 || z->capacity > (uint64_t) INT64_MAX - z->p.start - header)
                 return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "a partition has no such size");
-        size = disk_round_size(&z->pool.table, z->capacity);
+        size = disk_round_size(&z->pool.table, z->capacity + header);
         z->end = z->p.start + size;
-        if (z->options->from != UINT64_MAX && z->end != p->end && z->options->from != p->end - p->start)
+        if (z->options->from != UINT64_MAX && z->end != p->end &&
+            z->options->from + header != p->end - p->start)
                 return refuse(z, STORAGE_ERROR_BUSY, "it was resized meanwhile; try again");
         return 0;
 }

@@ -48,11 +48,14 @@ static int add_rows(const PoolDef *def, BackendScan *scan, const DiskPool *pool,
         block_cache_begin(scan->cache);
         for (size_t i = 0; r >= 0 && i < pool->table.n_partitions; i++) {
                 const DiskPartition *p = &pool->table.partitions[i];
+                _cleanup_free_ char *name = NULL;
                 VolumeRow row = {0};
 
                 if (p->kind == PARTITION_RESERVED)
                         continue;
-                r = disk_pool_row(def, pool, p, &row);
+                r = disk_partition_name(def, &pool->device, p->number, &name);
+                if (r >= 0)
+                        r = disk_pool_row(def, pool, p, false, block_cache_find(scan->cache, name), &row);
                 if (r >= 0)
                         r = block_cache_put(scan->cache, &row, sink);
                 volume_row_done(&row);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
+#include "backends/block-luks.h"
 #include "backends/block-mark.h"
 #include "backends/disk-edit.h"
 #include "backends/disk-place.h"
@@ -20,16 +21,6 @@ typedef struct Create {
         DiskPartition p;   /* what it becomes */
         const char *token; /* NULL: it is whole at once */
 } Create;
-
-static int check_definition(BackendContext *ctx, const VolumeDef *def)
-{
-        if (def->encryption.format != ENCRYPTION_NONE)
-                return error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
-                                  "Volume '%s' of pool '%s' cannot be encrypted: a partition has no format "
-                                  "for that; a guest may encrypt it",
-                                  def->name, ctx->pool->name);
-        return 0;
-}
 
 static int check_format(Create *c, const char *format)
 {
@@ -99,7 +90,8 @@ static int choose_kind(Create *c)
 static int choose_place(Create *c)
 {
         const DiskTable *t = &c->pool.table;
-        uint64_t size = disk_round_size(t, c->def->capacity), largest;
+        uint64_t header = block_luks_header_size(&c->def->encryption), largest;
+        uint64_t size = disk_round_size(t, c->def->capacity + header);
         bool logical = c->p.kind == PARTITION_LOGICAL;
         _cleanup_free_ DiskSpace *spaces = NULL;
         size_t n;
@@ -201,7 +193,7 @@ static int make(Create *c)
         DiskLock lock;
         int r;
 
-        r = check_definition(ctx, c->def);
+        r = block_luks_check(ctx, c->def);
         if (r >= 0)
                 r = disk_pool_open_volume(ctx, &c->pool);
         if (r < 0)

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "backends/block-luks.h"
 #include "backends/disk-edit.h"
 #include "backends/find-sources.h"
 
@@ -160,6 +161,7 @@ const Backend backend_disk = {
         .refresh_changes = disk_scan_refresh,
         .scan_note = disk_scan_note,
         .volume_create = disk_volume_create,
+        .volume_fill = block_luks_fill,
         .volume_reserve = disk_volume_reserve,
         .volume_publish = disk_volume_publish,
         .volume_discard = disk_volume_discard,

@@ -47,8 +47,9 @@ int disk_partition_name(const PoolDef *def, const BlockDevice *device, unsigned 
 int disk_partition_node(const PoolDef *def, const BlockDevice *device, unsigned number, char **ret);
 /* The partition of that name; NotFound. */
 int disk_pool_find(BackendContext *ctx, const DiskPool *pool, const char *name, const DiskPartition **ret);
-/* Its row. 0 or -ENOMEM. */
-int disk_pool_row(const PoolDef *def, const DiskPool *pool, const DiskPartition *p, VolumeRow *ret);
+/* Its row. now and before: as in block_luks_set_row(). 0 or -ENOMEM. */
+int disk_pool_row(const PoolDef *def, const DiskPool *pool, const DiskPartition *p, bool now,
+                  const VolumeRow *before, VolumeRow *ret);
 
 /* The row of what was made or changed just now, once udev has made its links. */
 int disk_pool_read_row(BackendContext *ctx, DiskPool *pool, unsigned number, VolumeRow *ret);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "backends/block-luks.h"
 #include "backends/blockdev-lib.h"
 #include "backends/logical-kernel.h"
 #include "backends/logical.h"
@@ -56,8 +57,12 @@ static int check_def(Create *c, Preallocation p)
 
         if (r < 0)
                 return r;
-        if (def->encryption.format != ENCRYPTION_NONE)
-                return refuse(c, STORAGE_ERROR_UNSUPPORTED, "logical volumes cannot be made encrypted");
+        r = block_luks_check(c->ctx, def);
+        if (r < 0)
+                return r;
+        if (def->encryption.format != ENCRYPTION_NONE && def->backing_path)
+                return refuse(c, STORAGE_ERROR_INVALID_ARGUMENT,
+                              "a snapshot is encrypted as its origin is, and with the same secret");
         if (def->permissions.label)
                 return refuse(c, STORAGE_ERROR_UNSUPPORTED, "a logical volume's label is for udev to set");
         if (def->nocow)
@@ -115,6 +120,16 @@ static int round_up(Create *c, uint64_t size, uint64_t *ret)
                 return refuse(c, STORAGE_ERROR_INVALID_ARGUMENT, "it is too large");
         *ret = (size + extent - 1) / extent * extent;
         return 0;
+}
+
+/* Of its device: what a guest sees, and the header of a container. */
+static int choose_capacity(Create *c)
+{
+        uint64_t header = block_luks_header_size(&c->def->encryption);
+
+        if (c->def->capacity > (uint64_t) INT64_MAX - header)
+                return refuse(c, STORAGE_ERROR_INVALID_ARGUMENT, "it is too large");
+        return round_up(c, c->def->capacity + header, &c->capacity);
 }
 
 static int refuse_name(Create *c)
@@ -249,7 +264,7 @@ static int make(Create *c)
 
         if (logical_group_find(c->group, c->def->name))
                 return refuse_name(c);
-        r = c->def->backing_path ? find_origin(c) : round_up(c, c->def->capacity, &c->capacity);
+        r = c->def->backing_path ? find_origin(c) : choose_capacity(c);
         if (r < 0)
                 return r;
         c->begun = true;
@@ -288,7 +303,7 @@ static int remove_tag(Create *c)
         return bd_utils_exec_and_report_error(argv, NULL, &gerror) ? 0 : fail(c, &gerror);
 }
 
-static int read_row(Create *c, VolumeRow *ret)
+static int read_row(Create *c, bool now, VolumeRow *ret)
 {
         LogicalGroup group = {0};
         const LogicalLv *lv;
@@ -298,7 +313,7 @@ static int read_row(Create *c, VolumeRow *ret)
         if (r < 0)
                 return r;
         lv = logical_group_find(&group, c->def->name);
-        r = lv ? logical_row(c->ctx->pool, lv, ret) : -ENOENT;
+        r = lv ? logical_row(c->ctx->pool, lv, now, NULL, ret) : -ENOENT;
         logical_group_done(&group);
         return r < 0 ? error_set_errno(c->ctx->error, r, "Volume '%s' was made but cannot be read",
                                        c->def->name)
@@ -314,10 +329,10 @@ static int look_at_row(Create *c, VolumeRow *ret)
         if (!c->origin && !c->thin)
                 r = logical_kernel_read_linear(c->ctx->pool, c->group, c->def->name, &lv);
         if (r < 0)
-                return read_row(c, ret);
+                return read_row(c, c->origin != NULL, ret);
         /* By lvm's clock it may be a second more; the next look tells. */
         lv.time = c->time;
-        r = logical_row(c->ctx->pool, &lv, ret);
+        r = logical_row(c->ctx->pool, &lv, false, NULL, ret);
         logical_lv_done(&lv);
         return r < 0 ? error_set_errno(c->ctx->error, r, "Volume '%s' was made but cannot be read",
                                        c->def->name)
@@ -402,7 +417,7 @@ int logical_finish(BackendContext *ctx, const char *name, bool new_pool, VolumeR
         VolumeRow row = {0};
         int r;
 
-        r = read_row(&c, &row);
+        r = read_row(&c, true, &row);
         if (r >= 0)
                 r = remove_tag(&c);
         if (r < 0)

@@ -104,5 +104,8 @@ int logical_dependents(const LogicalGroup *group, const LogicalLv *lv, char **re
  * no report has, nothing. 0 or -ENOMEM. */
 int logical_lv_add_extent(LogicalLv *lv, const char *device, size_t n, uint64_t start, uint64_t length);
 
-/* What is shown of lv. Freed with volume_row_done(). 0 or -ENOMEM. */
-int logical_row(const PoolDef *pool, const LogicalLv *lv, VolumeRow *ret);
+/*
+ * What is shown of lv. now and before: as in block_luks_set_row(). Freed with volume_row_done(). 0 or
+ * -ENOMEM.
+ */
+int logical_row(const PoolDef *pool, const LogicalLv *lv, bool now, const VolumeRow *before, VolumeRow *ret);

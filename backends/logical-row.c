@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include "backends/block-luks.h"
 #include "backends/logical-report.h"
 
 /* Where lvs(8) has the letters of lv_attr. */
@@ -87,7 +88,20 @@ static int fill_extra(const PoolDef *pool, const LogicalLv *lv, VolumeExtra *ext
         return r < 0 ? r : copy_extents(lv, extra);
 }
 
-int logical_row(const PoolDef *pool, const LogicalLv *lv, VolumeRow *ret)
+/* One that is not active has no node; whoever reads one that is suspended waits. */
+static int look_into(const LogicalLv *lv, bool now, const VolumeRow *before, VolumeRow *row)
+{
+        struct stat st;
+
+        if (!logical_lv_is_active(lv) || stat(row->extra->path, &st) < 0 || !S_ISBLK(st.st_mode))
+                return 0;
+        row->mode = st.st_mode & 0777;
+        row->owner = st.st_uid;
+        row->group = st.st_gid;
+        return row->extra->problem ? 0 : block_luks_set_row(row->extra->path, now, before, row);
+}
+
+int logical_row(const PoolDef *pool, const LogicalLv *lv, bool now, const VolumeRow *before, VolumeRow *ret)
 {
         VolumeRow row = {
                 .name = strdup(lv->name),
@@ -102,20 +116,15 @@ int logical_row(const PoolDef *pool, const LogicalLv *lv, VolumeRow *ret)
                 .group = ID_UNSET,
                 .extra = volume_extra_new(),
         };
-        struct stat st;
         int r;
 
         row.physical = lv->thick_snapshot ? lv->stored : row.allocation;
         r = row.name && row.extra ? fill_extra(pool, lv, row.extra) : -ENOMEM;
+        if (r >= 0)
+                r = look_into(lv, now, before, &row);
         if (r < 0) {
                 volume_row_done(&row);
                 return r;
-        }
-        /* One that is not active has no node. */
-        if (logical_lv_is_active(lv) && stat(row.extra->path, &st) >= 0 && S_ISBLK(st.st_mode)) {
-                row.mode = st.st_mode & 0777;
-                row.owner = st.st_uid;
-                row.group = st.st_gid;
         }
         *ret = row;
         return 0;

@@ -323,7 +323,7 @@ static int put_rows(BackendContext *ctx, BackendScan *scan, const LogicalGroup *
 
                 if (lv->hidden || lv->unfinished)
                         continue;
-                r = logical_row(ctx->pool, lv, &row);
+                r = logical_row(ctx->pool, lv, false, block_cache_find(scan->cache, lv->name), &row);
                 if (r < 0)
                         return r;
                 r = block_cache_put(scan->cache, &row, sink);

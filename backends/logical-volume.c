@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "backends/block-device.h"
+#include "backends/block-luks.h"
 #include "backends/blockdev-lib.h"
 #include "backends/in-use.h"
 #include "backends/logical-kernel.h"
@@ -93,7 +94,7 @@ typedef struct Resize {
         BackendContext *ctx;
         LogicalGroup group;
         const LogicalLv *lv;
-        uint64_t capacity;
+        uint64_t capacity, header; /* of the device, and what of it is that of a container */
         const ResizeOptions *options;
 } Resize;
 
@@ -130,19 +131,35 @@ static int check_shrink(Resize *z)
         return r;
 }
 
-static int check_resize(Resize *z)
+/* What is asked for is what a guest sees. */
+static int settle_size(Resize *z)
 {
         uint64_t extent = z->group.extent_size;
-        int r;
+        _cleanup_free_ char *path = NULL;
 
         if (z->capacity == 0)
                 return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "a logical volume cannot be empty");
-        if (z->capacity > (uint64_t) INT64_MAX - extent)
+        if (asprintf(&path, "%s/%s", z->ctx->pool->target_path, z->lv->name) < 0) {
+                path = NULL;
+                return error_set_errno(z->ctx->error, ENOMEM, "Cannot resize volume '%s'", z->lv->name);
+        }
+        if (logical_lv_is_active(z->lv))
+                z->header = block_luks_read_header_size(path);
+        if (z->capacity > (uint64_t) INT64_MAX - extent - z->header)
                 return refuse(z, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a volume can have");
-        z->capacity = (z->capacity + extent - 1) / extent * extent;
+        z->capacity = (z->capacity + z->header + extent - 1) / extent * extent;
+        return 0;
+}
+
+static int check_resize(Resize *z)
+{
+        int r = settle_size(z);
+
+        if (r < 0)
+                return r;
         if (z->capacity == z->lv->size)
                 return 0;
-        if (z->options->from != UINT64_MAX && z->options->from != z->lv->size)
+        if (z->options->from != UINT64_MAX && z->options->from + z->header != z->lv->size)
                 return refuse(z, STORAGE_ERROR_BUSY, "it was resized meanwhile; try again");
         if (z->lv->thick_snapshot)
                 return refuse(z, STORAGE_ERROR_UNSUPPORTED, "a snapshot is as large as its origin");
@@ -199,7 +216,7 @@ static int resize(Resize *z, VolumeRow *ret)
                 r = logical_group_require(z->ctx, &z->group, name, &z->lv);
         if (r < 0)
                 return r;
-        r = logical_row(z->ctx->pool, z->lv, ret);
+        r = logical_row(z->ctx->pool, z->lv, true, NULL, ret);
         return r < 0 ? error_set_errno(z->ctx->error, r, "Volume '%s' was resized but cannot be read", name)
                      : 0;
 }
@@ -283,7 +300,7 @@ int logical_volume_look(BackendContext *ctx, const char *name, VolumeRow *ret)
                 r = error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND, "There is no volume '%s' in pool '%s'",
                                name, ctx->pool->name);
         else {
-                r = logical_row(ctx->pool, lv, ret);
+                r = logical_row(ctx->pool, lv, true, NULL, ret);
                 if (r < 0)
                         r = error_set_errno(ctx->error, r, "Cannot read volume '%s'", name);
         }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "backends/block-device.h"
+#include "backends/block-luks.h"
 #include "backends/blockdev-lib.h"
 #include "backends/find-sources.h"
 
@@ -253,6 +254,7 @@ const Backend backend_logical = {
         .refresh_changes = logical_scan_refresh,
         .scan_note = logical_scan_note,
         .volume_create = logical_volume_create,
+        .volume_fill = block_luks_fill,
         .volume_reserve = logical_volume_reserve,
         .volume_publish = logical_volume_publish,
         .volume_discard = logical_volume_discard,

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "backends/block-luks.h"
 #include "backends/block-mark.h"
 #include "backends/copy-raw.h"
 #include "backends/file-volume.h"
@@ -98,10 +99,33 @@ static int read_copy(sd_bus_message *m, Copy *c)
         return r;
 }
 
+static int look_at_device(Copy *c)
+{
+        uint64_t header = block_luks_header_size(&c->def->encryption), capacity;
+        int r;
+
+        r = copy_size(c->to, &capacity);
+        if (r < 0)
+                return fail(c, r);
+        if (capacity < header || capacity - header < c->def->capacity)
+                return refuse(c, STORAGE_ERROR_BUSY, "its source has become larger meanwhile; try again");
+        if (c->size == 0 && !image_format_is_plain(c->from.formats[0]))
+                return refuse(c, STORAGE_ERROR_UNSUPPORTED, "its source does not tell how large it is");
+        c->def->capacity = capacity - header;
+        /* A container has its own way with the mark. */
+        if (header > 0)
+                return 0;
+        r = block_mark_find(c->to, 0, NULL);
+        if (r < 0)
+                return fail(c, r);
+        if (r > 0)
+                c->head = capacity < BLOCK_MARK_SIZE ? capacity : BLOCK_MARK_SIZE;
+        return 0;
+}
+
 /* What can be known only now that the source cannot change any more. */
 static int look(Copy *c)
 {
-        uint64_t capacity;
         struct stat st;
         int r;
 
@@ -118,22 +142,7 @@ static int look(Copy *c)
                               "it");
         if (c->size > c->def->capacity)
                 c->def->capacity = c->size;
-        if (!c->device)
-                return 0;
-        r = copy_size(c->to, &capacity);
-        if (r < 0)
-                return fail(c, r);
-        if (capacity < c->def->capacity)
-                return refuse(c, STORAGE_ERROR_BUSY, "its source has become larger meanwhile; try again");
-        if (c->size == 0 && !image_format_is_plain(c->from.formats[0]))
-                return refuse(c, STORAGE_ERROR_UNSUPPORTED, "its source does not tell how large it is");
-        c->def->capacity = capacity;
-        r = block_mark_find(c->to, 0, NULL);
-        if (r < 0)
-                return fail(c, r);
-        if (r > 0)
-                c->head = capacity < BLOCK_MARK_SIZE ? capacity : BLOCK_MARK_SIZE;
-        return 0;
+        return c->device ? look_at_device(c) : 0;
 }
 
 /* Formats whose files are copied as they are, as nothing can write them. */
@@ -197,7 +206,11 @@ static int make_plan(Copy *c)
         _cleanup_close_ int dir_fd = -EBADF;
         int r;
 
-        if (c->device || (only_verbatim(c->format) && c->from.formats[0] == c->format))
+        if (c->device) {
+                c->plan.encrypted = c->def->encryption.format != ENCRYPTION_NONE;
+                return block_luks_check(&c->ctx, c->def);
+        }
+        if (only_verbatim(c->format) && c->from.formats[0] == c->format)
                 return 0;
         if (image_format_is_plain(c->format) && free_and_strdup(&c->def->format, "raw") < 0)
                 return fail(c, ENOMEM);
@@ -283,7 +296,7 @@ static int call_convert(Copy *c, QemuImgConvert *what, int *fds)
         size_t n = c->from.n + 1;
         int r;
 
-        r = add_secret(c, what->device ? NULL : c->ctx.secret, fds, &n, &what->secret_fd);
+        r = add_secret(c, c->ctx.secret, fds, &n, &what->secret_fd);
         if (r >= 0)
                 r = add_secret(c, c->source_secret, fds, &n, &what->source_secret_fd);
         if (r >= 0 && (qemu_img_convert_argv(what, &argv) < 0 ||
@@ -310,8 +323,8 @@ static int run_convert(Copy *c, int to, uint64_t start, uint64_t end, uint64_t o
         bool container = c->plan.encrypted && c->plan.format == IMAGE_RAW;
         QemuImgConvert what = {
                 .target = QEMU_IMG_TARGET,
-                .target_format = c->device   ? "raw"
-                                 : container ? "luks"
+                .target_format = container   ? "luks"
+                                 : c->device ? "raw"
                                              : image_format_to_qemu(c->plan.format),
                 .device = to == c->to && c->device,
                 /* What nobody has written to a container is decrypted to noise. */
@@ -338,6 +351,17 @@ static int convert_to_file(Copy *c)
 
         r = file_volume_make(&c->ctx, c->def, &c->plan, c->to);
         return r < 0 ? r : run_convert(c, c->to, 0, UINT64_MAX, 0);
+}
+
+/* What nothing is written to is noise, as it is in a new container. */
+static int convert_to_container(Copy *c)
+{
+        int r;
+
+        r = block_luks_begin(&c->ctx, c->def, c->to);
+        if (r >= 0)
+                r = run_convert(c, c->to, 0, UINT64_MAX, 0);
+        return r < 0 ? r : block_luks_end(&c->ctx, c->def, c->to);
 }
 
 /* QEMU is told where the source ends: if it sees one that ends sooner it fails, and leaves no gap in which
@@ -420,8 +444,9 @@ static int copy(Copy *c)
                 r = grow(c);
         else if (r == 0)
                 r = plain || (only_verbatim(c->format) && c->from.formats[0] == c->format) ? copy_bytes(c)
-                    : c->device ? convert_to_device(c)
-                                : convert_to_file(c);
+                    : c->device && c->plan.encrypted ? convert_to_container(c)
+                    : c->device                      ? convert_to_device(c)
+                                                     : convert_to_file(c);
         if (r >= 0 && c->head > 0)
                 return put_head(c, plain);
         if (r >= 0)

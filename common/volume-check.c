@@ -161,10 +161,10 @@ static int check_qcow2(VolumeDef *def, sd_bus_error *error)
         return 0;
 }
 
-/* Which formats can hold which encryption; block devices have none and take LUKS. */
-static bool encryption_fits(const VolumeDef *def)
+/* Which formats can hold which encryption; block devices take LUKS, whatever a partition says is in it. */
+static bool encryption_fits(const VolumeDef *def, PoolType type)
 {
-        bool raw = !def->format || format_is(def, "raw");
+        bool raw = type == POOL_DISK ? !format_is(def, "extended") : !def->format || format_is(def, "raw");
 
         switch (def->encryption.format) {
         case ENCRYPTION_QCOW:
@@ -235,9 +235,9 @@ int volume_check_encryption(VolumeEncryption *e, sd_bus_error *error)
         return check_cipher(e, error);
 }
 
-static int check_encryption(VolumeDef *def, sd_bus_error *error)
+static int check_encryption(VolumeDef *def, PoolType type, sd_bus_error *error)
 {
-        if (def->encryption.format != ENCRYPTION_NONE && !encryption_fits(def))
+        if (def->encryption.format != ENCRYPTION_NONE && !encryption_fits(def, type))
                 return def_invalid(error, "The format %s of volume '%s' has no encryption '%s'", def->format,
                                    def->name, encryption_format_to_string(def->encryption.format));
         return volume_check_encryption(&def->encryption, error);
@@ -265,7 +265,7 @@ int volume_def_validate(VolumeDef *def, PoolType type, sd_bus_error *error)
         r = check_qcow2(def, error);
         if (r < 0)
                 return r;
-        r = check_encryption(def, error);
+        r = check_encryption(def, type, error);
         if (r < 0)
                 return r;
         return def_check_permissions(&def->permissions, error);

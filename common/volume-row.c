@@ -142,10 +142,11 @@ static bool extra_equal(const VolumeExtra *a, const VolumeExtra *b)
                a->backing_missing == b->backing_missing && a->encryption == b->encryption &&
                streq_ptr(a->cipher_name, b->cipher_name) && streq_ptr(a->cipher_mode, b->cipher_mode) &&
                streq_ptr(a->cipher_hash, b->cipher_hash) && a->cipher_size == b->cipher_size &&
-               streq_ptr(a->compat, b->compat) && a->lazy_refcounts == b->lazy_refcounts &&
-               a->extended_l2 == b->extended_l2 && streq_ptr(a->data_file, b->data_file) &&
-               a->cluster_size == b->cluster_size && streq_ptr(a->label, b->label) &&
-               streq_ptr(a->problem, b->problem) && snapshots_equal(a, b) && extents_equal(a, b);
+               a->header_size == b->header_size && streq_ptr(a->compat, b->compat) &&
+               a->lazy_refcounts == b->lazy_refcounts && a->extended_l2 == b->extended_l2 &&
+               streq_ptr(a->data_file, b->data_file) && a->cluster_size == b->cluster_size &&
+               streq_ptr(a->label, b->label) && streq_ptr(a->problem, b->problem) && snapshots_equal(a, b) &&
+               extents_equal(a, b);
 }
 
 bool volume_row_equal(const VolumeRow *a, const VolumeRow *b)
@@ -199,6 +200,7 @@ static const struct ExtraKey {
         {"cipher-mode", 's', offsetof(VolumeExtra, cipher_mode)},
         {"cipher-hash", 's', offsetof(VolumeExtra, cipher_hash)},
         {"cipher-size", 'u', offsetof(VolumeExtra, cipher_size)},
+        {"header-size", 't', offsetof(VolumeExtra, header_size)},
         {"compat", 's', offsetof(VolumeExtra, compat)},
         {"lazy-refcounts", 'b', offsetof(VolumeExtra, lazy_refcounts)},
         {"extended-l2", 'b', offsetof(VolumeExtra, extended_l2)},

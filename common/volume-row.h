@@ -26,6 +26,7 @@ typedef struct VolumeExtra {
         EncryptionFormat encryption;
         char *cipher_name, *cipher_mode, *cipher_hash;
         uint32_t cipher_size;
+        uint64_t header_size; /* of a container: bytes of the device before its data, not in the capacity */
         char *compat;
         bool lazy_refcounts, extended_l2;
         char *data_file;
@@ -72,7 +73,7 @@ const char *volume_format_intern(const char *s);
  *     x atime, x btime, x ctime, x mtime, u mode, u owner, u group, a{sv} extra
  * Extra's keys: key path backing-path backing-format encryption cipher-name cipher-mode cipher-hash compat
  * data-file label problem (s), backing-remote backing-missing lazy-refcounts extended-l2 (b), cipher-size
- * (u), cluster-size (t), snapshots a(sstx), extents a(stt).
+ * (u), cluster-size header-size (t), snapshots a(sstx), extents a(stt).
  */
 #define VOLUME_ROW_CONTENTS "sysbbtttxxxxuuua{sv}"
 #define VOLUME_ROW_SIGNATURE "(" VOLUME_ROW_CONTENTS ")"

@@ -31,15 +31,21 @@ static int check_volume(const Volume *v, sd_bus_error *error)
         return 0;
 }
 
-/* Devices in pools that have no formats of images, or those of partitions, are raw. */
-static const char *own_format(const Volume *v)
+/*
+ * Devices in pools that have no formats of images, or those of partitions, are raw, or containers: whether a
+ * guest gets one of these opened is not for a header to decide that the guest may have written.
+ */
+static const char *own_format(const Volume *v, const char *secret)
 {
-        return v->row.type == VOLUME_BLOCK ? "raw" : v->row.format;
+        if (v->row.type != VOLUME_BLOCK)
+                return v->row.format;
+        return volume_is_container(v, !isempty(secret)) ? "luks" : "raw";
 }
 
-static int choose_format(const Volume *v, const char *wanted, const GuestFormat **ret, sd_bus_error *error)
+static int choose_format(const Volume *v, const char *wanted, const char *secret, const GuestFormat **ret,
+                         sd_bus_error *error)
 {
-        const char *own = own_format(v);
+        const char *own = own_format(v, secret);
         const GuestFormat *format;
 
         if (wanted && !streq(wanted, "raw") && !streq(wanted, own))
@@ -160,7 +166,7 @@ int guest_chain_read(const Volume *v, const char *format, const char *secret, Gu
 
         r = check_volume(v, error);
         if (r >= 0)
-                r = choose_format(v, format, &f, error);
+                r = choose_format(v, format, secret, &f, error);
         if (r >= 0)
                 r = add_volume(v, f, secret, disk, error);
         while (r >= 0 && f->backing && (r = read_backing(v, &f, error)) > 0) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "service/data-job.h"
+#include "service/volume-secret.h"
 
 static void close_members(void *data)
 {
@@ -27,7 +28,9 @@ void volume_chain_done(VolumeChain *c)
 const char *volume_image_format(const Volume *v)
 {
         /* A partition's format is the system in it. */
-        return v->row.type == VOLUME_BLOCK || isempty(v->row.format) ? "raw" : v->row.format;
+        if (v->row.type == VOLUME_BLOCK)
+                return volume_is_container(v, false) ? "luks" : "raw";
+        return isempty(v->row.format) ? "raw" : v->row.format;
 }
 
 int volume_chain_add(VolumeChain *c, const Volume *v, const char *format, bool write, sd_bus_error *error)
@@ -67,7 +70,7 @@ int volume_chain_add_backing(VolumeChain *c, const Volume *v, const char *format
                 int r;
 
                 /* The origin of an LVM snapshot is no business of whoever reads it. */
-                if (streq(format, "raw") || !extra || !extra->backing_path)
+                if (streq(format, "raw") || streq(format, "luks") || !extra || !extra->backing_path)
                         return 0;
                 if (extra->backing_remote || !volume_backing(v))
                         return refuse(v,

@@ -60,27 +60,34 @@ static int forget_backing(const Volume *source, VolumeDef *def, sd_bus_error *er
         return free_and_strdup(&def->backing_format, NULL);
 }
 
-static int set_backing(const Volume *source, VolumeDef *def)
+static int set_backing(const Pool *pool, const Volume *source, VolumeDef *def)
 {
+        /* Of a snapshot LVM knows no format. */
+        const char *format = pool->def->type == POOL_LOGICAL ? "raw" : volume_image_format(source);
+
         def->backing_path = volume_path(source);
         if (!def->backing_path)
                 return -ENOMEM;
-        return free_and_strdup(&def->backing_format, volume_image_format(source));
+        return free_and_strdup(&def->backing_format, format);
 }
 
-static bool is_encrypted(const Volume *v)
+/* By a guest of its own accord, as it may be on a device, is not meant: that is data like any other. */
+static bool is_encrypted(const Volume *v, const VolumeClone *clone)
 {
-        return v->row.extra && v->row.extra->encryption == ENCRYPTION_LUKS;
+        return v->row.extra && v->row.extra->encryption == ENCRYPTION_LUKS &&
+               (v->row.type == VOLUME_FILE || volume_is_container(v, clone->source_secret));
 }
 
 /* A container whose bytes are copied as they are. */
 static bool is_copied_closed(const Pool *pool, const Volume *source, const VolumeClone *clone,
                              const VolumeDef *def)
 {
-        bool plain = !pool_type_info(pool->def->type)->volume_formats ||
-                     streq(strempty(def->format), "raw") || streq(strempty(def->format), "luks");
+        bool plain = !pool_type_has_files(pool->def->type) || streq(strempty(def->format), "raw") ||
+                     streq(strempty(def->format), "luks");
 
-        return streq(source->row.format, "luks") && plain && !clone->linked && !clone->source_secret &&
+        /* A linked clone of a logical volume is a snapshot of it, container or not. */
+        return volume_is_container(source, false) && plain &&
+               (!clone->linked || pool->def->type == POOL_LOGICAL) && !clone->source_secret &&
                def->encryption.format == ENCRYPTION_NONE;
 }
 
@@ -90,7 +97,7 @@ static int set_encryption(const Pool *pool, const Volume *source, const VolumeCl
 {
         const char *name = volume_secret_name(source);
 
-        if (!is_encrypted(source))
+        if (!is_encrypted(source, clone))
                 return clone->source_secret ? error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
                                                          "Volume '%s' is not encrypted, and needs no secret",
                                                          source->row.name)
@@ -107,6 +114,19 @@ static int set_encryption(const Pool *pool, const Volume *source, const VolumeCl
                         source->row.name);
         def->encryption.format = ENCRYPTION_LUKS;
         return volume_def_set_secret(def, name);
+}
+
+/* What is before the data of a container that stays closed: its capacity is without. */
+static uint64_t header_size(const Pool *pool, const Volume *source, const VolumeClone *clone,
+                            const VolumeDef *def)
+{
+        if (is_encrypted(source, clone) && !is_copied_closed(pool, source, clone, def))
+                return 0;
+        if (source->row.type == VOLUME_BLOCK)
+                return source->row.extra ? source->row.extra->header_size : 0;
+        return streq(source->row.format, "luks") && source->row.physical > source->row.capacity
+                       ? source->row.physical - source->row.capacity
+                       : 0;
 }
 
 int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeClone *clone, VolumeDef *def,
@@ -126,13 +146,15 @@ int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeCl
         if (r >= 0)
                 r = set_format(pool, source, clone->linked, def);
         if (r >= 0 && clone->linked)
-                r = set_backing(source, def);
+                r = set_backing(pool, source, def);
         if (r >= 0)
                 r = set_encryption(pool, source, clone, def, error);
         if (r < 0)
                 return r;
         if (!def->capacity_set || def->capacity < source->row.capacity)
                 def->capacity = source->row.capacity;
+        if (def->capacity <= INT64_MAX)
+                def->capacity += header_size(pool, source, clone, def);
         def->capacity_set = true;
         /* As in the source: what is a hole there stays one. A part of a file is no use to anybody. */
         if (files && (!def->allocation_set || def->allocation < def->capacity)) {
@@ -230,7 +252,8 @@ static void opened(Job *job)
 static int prepare(const Volume *source, const VolumeDef *def, const VolumeClone *clone, Work *w,
                    sd_bus_error *error)
 {
-        const char *format = volume_image_format(source);
+        const char *format =
+                volume_is_container(source, clone->source_secret) ? "luks" : volume_image_format(source);
         int r;
 
         w->reflink = clone->reflink;
@@ -247,20 +270,14 @@ static int prepare(const Volume *source, const VolumeDef *def, const VolumeClone
 static int prepare_secrets(const Pool *pool, const Volume *source, const VolumeDef *def,
                            const VolumeClone *clone, Work *w, char ret_uuid[static 37], sd_bus_error *error)
 {
-        const char *name = volume_secret_name(source);
-        const Secret *same;
         int r;
 
         r = volume_secret_for_new(pool, def, &w->secret, ret_uuid, error);
-        if (r < 0 || !is_encrypted(source))
+        if (r < 0 || !is_encrypted(source, clone))
                 return r;
         if (!is_copied_closed(pool, source, clone, def))
                 return volume_secret_path(source, clone->source_secret, &w->source_secret, error);
-        same = name ? secret_find(pool->manager, name) : NULL;
-        if (!same)
-                return 0;
-        (void) snprintf(ret_uuid, 37, "%s", same->uuid);
-        return volume_secrets_require_room(pool, def->name, error);
+        return volume_secret_for_copy(source, pool, def->name, ret_uuid, error);
 }
 
 static int take_locks(VolumeLocks *l, Pool *pool, Volume *source, const VolumeDef *def)

@@ -2,6 +2,7 @@
 #include "service/volume-in-place.h"
 
 #include "service/data-job.h"
+#include "service/volume-secret.h"
 
 typedef struct Work {
         VolumeChain others; /* first: see volume-chain.h */
@@ -25,13 +26,26 @@ static int fill_look(Operation *op, sd_bus_message *m)
         return sd_bus_message_append(m, "s", op->job->volume_name);
 }
 
+/* What was encrypted, and has been overwritten, needs its secret no more. */
+static void forget_secret(Pool *pool, const char *name)
+{
+        const Volume *v = volume_find(pool, name);
+
+        if (v && !(v->row.extra && v->row.extra->encryption != ENCRYPTION_NONE))
+                volume_secret_forget(pool->manager, pool->def->uuid, name);
+}
+
 static void look_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
         Work *w = op->job->data;
 
-        if (!error)
+        if (!error) {
+                bool done = !sd_bus_error_is_set(&w->outcome);
+
                 volume_job_finish_with_row(op->job, pool, reply, &w->outcome);
-        else
+                if (done)
+                        forget_secret(pool, op->job->volume_name);
+        } else
                 job_finish(op->job, sd_bus_error_is_set(&w->outcome) ? &w->outcome : error);
 }
 

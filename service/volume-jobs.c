@@ -158,6 +158,12 @@ static void fill_finished(Job *job, const sd_bus_error *error)
         data_job_publish(job, error, publish_done);
 }
 
+static void reserved(Job *job, int fd, bool zero)
+{
+        job->next = fill_finished;
+        data_job_run(job, &(DataStep){.verb = "Fill", .kind = DATA_MAKES, .fill = fill_data}, &fd, 1);
+}
+
 static void create_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
         _cleanup_bus_error_free_ sd_bus_error bad = SD_BUS_ERROR_NULL;
@@ -193,6 +199,36 @@ static void create_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
         }
 }
 
+/* What is written to a new device can be told from a whole volume only if it was reserved before. */
+static bool is_reserved_first(const Pool *pool, const VolumeDef *def)
+{
+        return def->encryption.format != ENCRYPTION_NONE && !pool_type_has_files(pool->def->type);
+}
+
+static int check_preallocation(const Pool *pool, const VolumeDef *def, const char *preallocation,
+                               sd_bus_error *error)
+{
+        if (isempty(preallocation) || !is_reserved_first(pool, def))
+                return 0;
+        return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                          "Volume '%s' cannot be made in pool '%s': for one that is encrypted on a device, "
+                          "preallocation has no meaning; its allocation decides",
+                          def->name, pool->def->name);
+}
+
+/* An LVM snapshot is a container with its origin's key. */
+static int choose_secret(Pool *pool, const VolumeDef *def, char **ret_path, char ret_uuid[static 37],
+                         sd_bus_error *error)
+{
+        Volume *origin = NULL;
+        int r;
+
+        r = volume_secret_for_new(pool, def, ret_path, ret_uuid, error);
+        if (r >= 0 && pool->def->type == POOL_LOGICAL)
+                r = volume_find_backing(pool, def, &origin);
+        return r < 0 || !origin ? r : volume_secret_for_copy(origin, pool, def->name, ret_uuid, error);
+}
+
 static int create(Pool *pool, VolumeDef *def_arg, const char *operation, const char *preallocation,
                   uid_t uid, Job **ret, sd_bus_error *error)
 {
@@ -206,7 +242,9 @@ static int create(Pool *pool, VolumeDef *def_arg, const char *operation, const c
         if (volume_find(pool, def->name))
                 return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
                                   def->name, pool->def->name);
-        r = volume_secret_for_new(pool, def, &secret, secret_uuid, error);
+        r = check_preallocation(pool, def, preallocation, error);
+        if (r >= 0)
+                r = choose_secret(pool, def, &secret, secret_uuid, error);
         if (r >= 0)
                 r = lock(&locks, pool, def->name, NULL);
         if (r >= 0)
@@ -227,7 +265,10 @@ static int create(Pool *pool, VolumeDef *def_arg, const char *operation, const c
                 volume_job_finish_oom(*ret);
                 return 0;
         }
-        return submit(*ret, "CreateVolume", fill_create, create_done);
+        if (!is_reserved_first(pool, def))
+                return submit(*ret, "CreateVolume", fill_create, create_done);
+        data_job_reserve(*ret, w->xml, reserved);
+        return 0;
 }
 
 int volume_create(Pool *pool, VolumeDef *def, const char *preallocation, uid_t uid, Job **ret,
@@ -360,7 +401,7 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
         if (resize->allocate && capacity > v->row.capacity && v->row.type == VOLUME_FILE)
                 return volume_grow(v, capacity, resize->force, uid, ret, error);
         /* The header of a container does not say how large it is. */
-        r = streq(v->row.format, "luks") ? 0 : volume_secret_path(v, resize->secret, &secret, error);
+        r = volume_is_container(v, true) ? 0 : volume_secret_path(v, resize->secret, &secret, error);
         if (r >= 0)
                 r = begin_on(v, "resize-volume", "changed", uid, ret, error);
         if (r < 0)

@@ -115,6 +115,14 @@ const char *volume_secret_name(const Volume *v)
         return secret ? secret->usage : s ? s->secret_uuid : NULL;
 }
 
+bool volume_is_container(const Volume *v, bool named)
+{
+        if (v->row.type != VOLUME_BLOCK)
+                return streq(v->row.format, "luks");
+        return v->row.extra && v->row.extra->encryption == ENCRYPTION_LUKS &&
+               (named || volume_secret_name(v));
+}
+
 int volume_secrets_require_no_job(Manager *m, const Secret *secret, const char *done, sd_bus_error *error)
 {
         Job *job;
@@ -210,6 +218,17 @@ int volume_secret_for_new(const Pool *pool, const VolumeDef *def, char **ret_pat
         *ret_path = secret_value_path(m, secret);
         (void) snprintf(ret_uuid, 37, "%s", secret->uuid);
         return *ret_path ? 0 : -ENOMEM;
+}
+
+int volume_secret_for_copy(const Volume *source, const Pool *pool, const char *volume,
+                           char ret_uuid[static 37], sd_bus_error *error)
+{
+        const VolumeSecret *s = find(pool->manager, source->pool->def->uuid, source->row.name);
+
+        if (!s || !secret_find(pool->manager, s->secret_uuid))
+                return 0;
+        (void) snprintf(ret_uuid, 37, "%s", s->secret_uuid);
+        return volume_secrets_require_room(pool, volume, error);
 }
 
 int volume_secret_path(const Volume *v, const char *given, char **ret, sd_bus_error *error)

@@ -20,6 +20,12 @@ int volume_secret_record(Manager *m, const char *pool_uuid, const char *volume, 
 /* The volume is gone. */
 void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume);
 
+/*
+ * It is a LUKS container as a whole, that is opened with a secret, not an image with encryption in it. A
+ * guest may have encrypted a device of its own: such a one counts only if its secret is known to us, or
+ * named: named says so.
+ */
+bool volume_is_container(const Volume *v, bool named);
 /* The usage, or if there is no such secret any more its UUID; NULL: not known. The record's. */
 const char *volume_secret_name(const Volume *v);
 /* Busy, if a job is making a volume that will be encrypted with it. */
@@ -44,6 +50,13 @@ int volume_secrets_require_room(const Pool *pool, const char *volume, sd_bus_err
  */
 int volume_secret_for_new(const Pool *pool, const VolumeDef *def, char **ret_path, char ret_uuid[static 37],
                           sd_bus_error *error);
+
+/*
+ * The UUID of the secret that is known of source, for a container to be made in pool of its bytes as they are;
+ * unchanged if there is none. LimitsExceeded.
+ */
+int volume_secret_for_copy(const Volume *source, const Pool *pool, const char *volume,
+                           char ret_uuid[static 37], sd_bus_error *error);
 
 int volume_secrets_load(Manager *m);
 void volume_secrets_free_all(Manager *m);

@@ -102,7 +102,8 @@ static int transfer_answered(Job *job, sd_bus_message *reply, void *argument)
 /* If bytes up to the end are all that there is, then it is "to the end", whatever that is by then. */
 static uint64_t range_end(const Volume *v, const VolumeTransfer *t)
 {
-        uint64_t size = v->row.type == VOLUME_FILE ? v->row.physical : v->row.capacity;
+        uint64_t header = v->row.extra ? v->row.extra->header_size : 0;
+        uint64_t size = v->row.type == VOLUME_FILE ? v->row.physical : v->row.capacity + header;
 
         return t->length >= size || t->offset >= size - t->length ? UINT64_MAX : t->offset + t->length;
 }

@@ -8,8 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
-import time
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -18,6 +16,7 @@ from gi.repository import Gio
 import guest
 from client import MIB, refused
 from harness import wait_until
+from watcher import Watcher
 
 PASSPHRASE = b"Zaphod & Trillian, 42"
 CIPHER = """<cipher name='aes' size='128' mode='cbc' hash='sha1'/><ivgen name='essiv' hash='sha256'/>"""
@@ -150,28 +149,6 @@ def test_cipher_that_there_is_not(service, pool, folder, key):
     assert os.listdir(folder) == []
 
 
-class Watcher(threading.Thread):
-    """Reads what everybody can see of all processes, over and over."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.found, self.tools, self.ended = [], 0, False
-
-    def run(self):
-        while not self.ended:
-            for entry in os.listdir("/proc"):
-                for file in ("cmdline", "environ") if entry.isdigit() else ():
-                    try:
-                        with open(f"/proc/{entry}/{file}", "rb") as f:
-                            content = f.read()
-                    except OSError:
-                        continue
-                    self.tools += content.startswith(b"qemu-img\0create")
-                    if PASSPHRASE in content or PASSPHRASE.hex().encode() in content:
-                        self.found.append((entry, file, content))
-            time.sleep(0.005)
-
-
 def monitored(bus, path):
     """A monitor of all that goes over the bus."""
     with open(path, "wb") as out:
@@ -182,19 +159,17 @@ def monitored(bus, path):
 
 def make_under_watch(service, daemon, pool, tmp_path):
     """A qcow2 volume, while somebody looks for its passphrase."""
-    monitor, watcher = monitored(daemon.bus, tmp_path / "bus"), Watcher()
-    watcher.start()
+    monitor, watcher = monitored(daemon.bus, tmp_path / "bus"), Watcher(PASSPHRASE)
     try:
-        path = done(service, pool.CreateVolume, "v", MIB, format="qcow2", encryption="luks", secret="key",
-                    **{"cluster-size": 32768})
-        service.manager.ListSecrets()
-        service.objects()
+        with watcher:
+            path = done(service, pool.CreateVolume, "v", MIB, format="qcow2", encryption="luks", secret="key",
+                        **{"cluster-size": 32768})
+            service.manager.ListSecrets()
+            service.objects()
     finally:
-        watcher.ended = True
-        watcher.join(30)
         monitor.terminate()
         monitor.wait(10)
-    assert watcher.tools > 0, "qemu-img was not seen at all"
+    assert watcher.tools == {"create"}
     assert watcher.found == []
     return service.volume(path)
 

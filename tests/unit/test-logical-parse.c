@@ -74,7 +74,7 @@ static void test_row(const LogicalGroup *g)
 
         assert(pool);
         pool->target_path = strdup("/dev/none-of-that-name");
-        assert(logical_row(pool, logical_group_find(g, "snap"), &row) == 0);
+        assert(logical_row(pool, logical_group_find(g, "snap"), false, NULL, &row) == 0);
         assert(streq(row.name, "snap") && row.type == VOLUME_BLOCK && streq(row.format, ""));
         assert(row.capacity == 40 * MIB && row.physical == 8 * MIB && row.mode == MODE_UNSET);
         assert(streq(row.extra->key, "pdDtii-a5jf-pnBa-EzC0-Lppo-jSZX-2VVkLr"));
@@ -82,7 +82,7 @@ static void test_row(const LogicalGroup *g)
         assert(streq(row.extra->backing_path, "/dev/none-of-that-name/lin"));
         assert(row.btime == INT64_C(1795401855000000000));
         volume_row_done(&row);
-        assert(logical_row(pool, logical_group_find(g, "off"), &row) == 0);
+        assert(logical_row(pool, logical_group_find(g, "off"), false, NULL, &row) == 0);
         assert(strstr(row.extra->problem, "not active"));
         volume_row_done(&row);
 }

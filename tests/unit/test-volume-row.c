@@ -25,6 +25,7 @@ static VolumeExtra *full_extra(void)
         e->lazy_refcounts = e->extended_l2 = true;
         e->data_file = strdup("/data");
         e->cluster_size = 65536;
+        e->header_size = 2068480;
         e->label = strdup("system_u:object_r:virt_image_t:s0");
         e->problem = strdup("something");
         e->snapshots = calloc(2, sizeof(VolumeSnapshot));
