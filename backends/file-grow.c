@@ -14,7 +14,9 @@ typedef struct Grow {
         const char *name;
         int fd;
         uint64_t capacity, from;
-        VolumeRow row; /* before */
+        uint64_t header; /* of a container, which comes before its data */
+        bool plain;      /* the file has the data as they are, or encrypted, one after the other */
+        VolumeRow row;   /* before */
 } Grow;
 
 static int refuse(Grow *g, const char *error_name, const char *why)
@@ -25,22 +27,31 @@ static int refuse(Grow *g, const char *error_name, const char *why)
                           g->name, g->ctx->pool->name, g->capacity, why);
 }
 
+static EncryptionFormat encryption_of(const Grow *g)
+{
+        return g->row.extra ? g->row.extra->encryption : ENCRYPTION_NONE;
+}
+
 static int check(Grow *g)
 {
-        bool raw = streq(g->row.format, "raw");
+        bool container = streq(g->row.format, "luks");
 
-        if (!raw && !streq(g->row.format, "qcow2"))
+        g->plain = container || streq(g->row.format, "raw");
+        if (container && g->row.physical > g->row.capacity)
+                g->header = g->row.physical - g->row.capacity;
+        if (!g->plain && !streq(g->row.format, "qcow2"))
                 return refuse(g, STORAGE_ERROR_UNSUPPORTED, "only raw and qcow2 volumes can");
-        if (!raw && g->row.extra && g->row.extra->damaged)
+        if ((!g->plain || container) && g->row.extra && g->row.extra->damaged)
                 return refuse(g, STORAGE_ERROR_FAILED, "it is damaged, or cannot be understood");
-        if (g->row.extra && g->row.extra->encryption != ENCRYPTION_NONE)
-                return refuse(g, STORAGE_ERROR_UNSUPPORTED, "it is encrypted");
+        if (!g->plain && encryption_of(g) != ENCRYPTION_NONE && !g->ctx->secret)
+                return refuse(g, STORAGE_ERROR_BUSY,
+                              "it has become encrypted since it was looked at last; try again");
         if (g->row.extra && (g->row.extra->backing_path || g->row.extra->data_file))
                 return refuse(g, STORAGE_ERROR_UNSUPPORTED,
                               "it is built on another one, or has its data in another file");
-        if (g->capacity > (uint64_t) INT64_MAX - SECTOR_SIZE)
+        if (g->capacity > (uint64_t) INT64_MAX - SECTOR_SIZE - g->header)
                 return refuse(g, STORAGE_ERROR_INVALID_ARGUMENT, "that is more than a file can have");
-        if (!raw)
+        if (!g->plain || container)
                 g->capacity = (g->capacity + SECTOR_SIZE - 1) / SECTOR_SIZE * SECTOR_SIZE;
         /* What others have added is not ours to cut off again. */
         if (g->row.capacity != g->from || g->capacity < g->from)
@@ -58,17 +69,17 @@ static int set_size(Grow *g, uint64_t size)
 
 static int grow_raw(Grow *g)
 {
-        uint64_t before = g->row.capacity;
+        uint64_t before = g->header + g->row.capacity, after = g->header + g->capacity;
         int r;
 
-        r = file_allocate_beyond(g->ctx, g->fd, before, g->capacity, g->name);
+        r = file_allocate_beyond(g->ctx, g->fd, before, after, g->name);
         if (r >= 0)
-                r = set_size(g, g->capacity);
+                r = set_size(g, after);
         else if (r == -EOPNOTSUPP && !sd_bus_error_is_set(g->ctx->error)) {
                 /* It reads as zeros from the first moment on. */
-                r = set_size(g, g->capacity);
+                r = set_size(g, after);
                 if (r >= 0)
-                        r = file_allocate(g->ctx, g->fd, before, g->capacity, true, g->name);
+                        r = file_allocate(g->ctx, g->fd, before, after, true, g->name);
         }
         /* All or nothing: this gives back what was allocated beyond the end, too. */
         if (r < 0)
@@ -78,8 +89,10 @@ static int grow_raw(Grow *g)
 
 static int grow_qcow2(Grow *g)
 {
-        const QemuImgResize z = {
-                .format = g->row.format, .capacity = g->capacity, .preallocation = "falloc"};
+        const QemuImgResize z = {.format = g->row.format,
+                                 .capacity = g->capacity,
+                                 .preallocation = "falloc",
+                                 .encrypted = encryption_of(g) != ENCRYPTION_NONE};
         uint64_t total = g->row.allocation + g->capacity - g->row.capacity;
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *what = NULL;
@@ -102,7 +115,7 @@ int file_grow(BackendContext *ctx, int fd, const char *name, uint64_t capacity, 
                 return error_set_errno(ctx->error, r, "Cannot read volume '%s'", name);
         r = check(&g);
         if (r >= 0 && g.capacity > g.row.capacity)
-                r = streq(g.row.format, "raw") ? grow_raw(&g) : grow_qcow2(&g);
+                r = g.plain ? grow_raw(&g) : grow_qcow2(&g);
         if (r >= 0 && fsync(fd) < 0)
                 r = error_set_errno(ctx->error, errno, "Cannot resize volume '%s'", name);
         volume_row_done(&g.row);

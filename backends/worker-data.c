@@ -134,7 +134,7 @@ static const sd_bus_vtable data_vtable[] = {
         SD_BUS_METHOD("SetBacking", "sshsss", "", data_worker_set_backing, 0),
         SD_BUS_METHOD("Commit", "ssha(sh)", "", data_worker_commit, 0),
         SD_BUS_METHOD("Snapshot", "sshssa{sv}", "", data_worker_snapshot, 0),
-        SD_BUS_METHOD("Grow", "sshtt", "", data_worker_grow, 0),
+        SD_BUS_METHOD("Grow", "sshtta{sv}", "", data_worker_grow, 0),
         SD_BUS_METHOD("Wipe", "sshs", "", data_worker_wipe, 0),
         SD_BUS_METHOD("FileSnapshot", "sshss", "a" VOLUME_ROW_SIGNATURE, data_worker_file_snapshot, 0),
         SD_BUS_METHOD("CopyBack", "sshh", "", data_worker_copy_back, 0),

@@ -94,9 +94,10 @@
  *                                      writes what image has of its own into the volume, which it is built on
  *   Snapshot(s pool xml, s volume, h fd, s action, s snapshot, a{sv})  within an image: "create", "revert" to
  *                                      or "delete" it; the descriptor has QEMU's locks. Options: "mend" b, put right
- *                                      first what one that was cut off may have left
- *   Grow(s pool xml, s volume name, h fd, t capacity, t from)
- *                                      of a file, all that is added gets storage: see backends/file-grow.h
+ *                                      first what one that was cut off may have left, "secret" s as above
+ *   Grow(s pool xml, s volume name, h fd, t capacity, t from, a{sv})
+ *                                      of a file, all that is added gets storage: see backends/file-grow.h. Options:
+ *                                      "secret" s, the file of an encrypted image's
  *   Wipe(s pool xml, s volume name, h fd, s algorithm)
  *                                      see backends/wipe.h. Reply: it is wiped and fsynced
  *   FileSnapshot(s pool xml, s volume, h fd, s action, s snapshot) → aROW  the same for a file that shares blocks with

@@ -246,7 +246,7 @@ int volume_secret_path(const Volume *v, const char *given, char **ret, sd_bus_er
                 return 0;
         if (e != ENCRYPTION_LUKS)
                 return error_setf(error, STORAGE_ERROR_UNSUPPORTED,
-                                  "Volume '%s' has the encryption %s: only LUKS of version 1 can be opened",
+                                  "Volume '%s' is encrypted with %s: only LUKS of version 1 can be opened",
                                   v->row.name, encryption_format_to_string(e));
         if (!name)
                 return error_setf(
@@ -259,6 +259,12 @@ int volume_secret_path(const Volume *v, const char *given, char **ret, sd_bus_er
                 return r;
         *ret = secret_value_path(v->pool->manager, secret);
         return *ret ? 0 : -ENOMEM;
+}
+
+int volume_secret_append(sd_bus_message *m, const char *path)
+{
+        return path ? sd_bus_message_append(m, "a{sv}", 1, "secret", "s", path)
+                    : sd_bus_message_append(m, "a{sv}", 0);
 }
 
 /* at the start and the end */

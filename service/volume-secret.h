@@ -41,6 +41,9 @@ int volume_secret_add_to_def(const Volume *v, VolumeDef *def);
  */
 int volume_secret_path(const Volume *v, const char *given, char **ret, sd_bus_error *error);
 
+/* Appends the options of a worker's verb: the secret's file alone, if there is one. */
+int volume_secret_append(sd_bus_message *m, const char *path);
+
 /* LimitsExceeded: no more can be remembered of that pool, for a volume to be made. */
 int volume_secrets_require_room(const Pool *pool, const char *volume, sd_bus_error *error);
 
@@ -52,8 +55,8 @@ int volume_secret_for_new(const Pool *pool, const VolumeDef *def, char **ret_pat
                           sd_bus_error *error);
 
 /*
- * The UUID of the secret that is known of source, for a container to be made in pool of its bytes as they are;
- * unchanged if there is none. LimitsExceeded.
+ * The UUID of the secret that is known of source, for a container to be made in pool of its bytes as they
+ * are; unchanged if there is none. LimitsExceeded.
  */
 int volume_secret_for_copy(const Volume *source, const Pool *pool, const char *volume,
                            char ret_uuid[static 37], sd_bus_error *error);

@@ -22,8 +22,8 @@ def begin(data, path, capacity, seen=None):
     """The call under way."""
     fd = os.open(path, os.O_RDWR)
     try:
-        return data.send("Grow", "(sshtt)", pool_xml(os.path.dirname(path)), os.path.basename(path), 0, capacity,
-                         capacity_of(path) if seen is None else seen, fds=[fd])
+        return data.send("Grow", "(sshtta{sv})", pool_xml(os.path.dirname(path)), os.path.basename(path), 0, capacity,
+                         capacity_of(path) if seen is None else seen, {}, fds=[fd])
     finally:
         os.close(fd)
 

@@ -91,7 +91,7 @@ def test_no_snapshot(folder, victim, data, way):
 def test_does_not_grow(folder, victim, data, way):
     path = craft(folder / "a", victim, way)
     before = path.read_bytes()
-    refused(data.call, "Grow", "(sshtt)", pool_xml(folder), "a", 0, 8 * MIB, MIB, fds=[os.open(path, os.O_RDWR)])
+    refused(data.call, "Grow", "(sshtta{sv})", pool_xml(folder), "a", 0, 8 * MIB, MIB, {}, fds=[os.open(path, os.O_RDWR)])
     assert path.read_bytes() == before
 
 
