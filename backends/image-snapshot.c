@@ -11,6 +11,8 @@ typedef struct Snapshot {
         BackendContext *ctx;
         const ImageSnapshotCall *call;
         VolumeRow row;
+        bool encrypted;
+        int secret;  /* the file of its passphrase, if it is */
         char *image; /* for QEMU */
 } Snapshot;
 
@@ -64,8 +66,10 @@ static int check(Snapshot *s)
                 return refuse(s, STORAGE_ERROR_FAILED, "it is damaged, or cannot be understood");
         if (extra->data_file)
                 return refuse(s, STORAGE_ERROR_UNSUPPORTED, "its data is in another file");
-        if (extra->encryption != ENCRYPTION_NONE)
-                return refuse(s, STORAGE_ERROR_UNSUPPORTED, "it is encrypted");
+        if (extra->encryption != ENCRYPTION_NONE &&
+            (extra->encryption != ENCRYPTION_LUKS || !s->ctx->secret))
+                return refuse(s, STORAGE_ERROR_UNSUPPORTED,
+                              "it is encrypted, and cannot be opened without its secret");
         if (s->call->action == SNAPSHOT_CREATE && there)
                 return refuse(s, STORAGE_ERROR_EXISTS,
                               "it has one of that name; choose another name or delete that");
@@ -89,13 +93,15 @@ static int run(Snapshot *s, BackendContext *ctx, const char *const *arguments, u
         }
         for (; r >= 0 && *arguments; arguments++)
                 r = strv_extend(&argv, *arguments);
+        if (r >= 0 && s->encrypted)
+                r = qemu_img_extend_with_secret(&argv, QEMU_IMG_SOURCE_SECRET, QEMU_IMG_SECRET_FD);
         if (r >= 0)
                 r = strv_extend(&argv, s->image);
         if (r < 0)
                 return r;
         return qemu_img_call(ctx, &(QemuImgCall){.argv = argv,
-                                                 .fds = &s->call->fd,
-                                                 .n_fds = 1,
+                                                 .fds = (int[]){s->call->fd, s->secret},
+                                                 .n_fds = s->encrypted ? 2 : 1,
                                                  .total = s->row.capacity,
                                                  .tells = true,
                                                  .deadline_usec = deadline,
@@ -135,10 +141,16 @@ static bool never(BackendContext *ctx)
         return false;
 }
 
+/* QEMU has not come so far as to write anything: it could not even open the image. */
+static bool secret_was_wrong(const BackendContext *ctx)
+{
+        return sd_bus_error_has_name(ctx->error, STORAGE_ERROR_INVALID_ARGUMENT);
+}
+
 /*
  * After a change that failed, or was cancelled: but for one that goes back, the contents are as they were,
  * and what it has left in the image is put right if that is quick. Else the volume keeps its mark, and the
- * next change does it.
+ * next change does it, as it does for an encrypted one, which takes long to open.
  */
 static void clean_up(Snapshot *s)
 {
@@ -147,7 +159,10 @@ static void clean_up(Snapshot *s)
 
         ctx.error = &ignored;
         ctx.cancelled = never;
-        if (s->call->action != SNAPSHOT_REVERT && mend(s, &ctx, MEND_AFTER_USEC) >= 0)
+        if (s->encrypted) {
+                if (secret_was_wrong(s->ctx))
+                        (void) s->call->whole(s->call->userdata);
+        } else if (s->call->action != SNAPSHOT_REVERT && mend(s, &ctx, MEND_AFTER_USEC) >= 0)
                 (void) s->call->whole(s->call->userdata);
 }
 
@@ -170,20 +185,36 @@ static int do_it(Snapshot *s)
         return r;
 }
 
+static int prepare(Snapshot *s)
+{
+        s->encrypted = s->row.extra->encryption != ENCRYPTION_NONE;
+        if (s->encrypted) {
+                s->secret = qemu_img_open_secret(s->ctx, s->ctx->secret);
+                if (s->secret < 0)
+                        return s->secret;
+        }
+        if (image_chain_format(
+                    &(ImageChain){
+                            .n = 1, .fds = {s->call->fd}, .formats = {IMAGE_QCOW2}, .decrypt = s->encrypted},
+                    QEMU_IMG_FD, &s->image) < 0)
+                return error_set_errno(s->ctx->error, ENOMEM, "Cannot change volume '%s'", s->call->volume);
+        return 0;
+}
+
 int image_snapshot(BackendContext *ctx, const ImageSnapshotCall *call)
 {
-        const ImageChain chain = {.n = 1, .fds = {call->fd}, .formats = {IMAGE_QCOW2}};
-        Snapshot s = {.ctx = ctx, .call = call};
+        Snapshot s = {.ctx = ctx, .call = call, .secret = -EBADF};
         int r;
 
         r = file_row_read(call->fd, strempty(ctx->pool->target_path), call->volume, &s.row);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot read volume '%s'", call->volume);
         r = check(&s);
-        if (r >= 0 && image_chain_format(&chain, QEMU_IMG_FD, &s.image) < 0)
-                r = error_set_errno(ctx->error, ENOMEM, "Cannot change volume '%s'", call->volume);
+        if (r >= 0)
+                r = prepare(&s);
         if (r >= 0)
                 r = do_it(&s);
+        safe_close(s.secret);
         free(s.image);
         volume_row_done(&s.row);
         return r;

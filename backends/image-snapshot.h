@@ -29,5 +29,6 @@ typedef struct ImageSnapshotCall {
         void *userdata;
 } ImageSnapshotCall;
 
-/* Exists, NotFound, Unsupported, NoSpace. On return it is durable. */
+/* An encrypted image takes the context's secret. Exists, NotFound, Unsupported, InvalidArgument (it is
+ * another secret), NoSpace. On return it is durable. */
 int image_snapshot(BackendContext *ctx, const ImageSnapshotCall *call);

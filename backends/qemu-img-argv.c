@@ -90,7 +90,7 @@ static int extend_all(char ***l, const char *const *strings)
 }
 
 /* The passphrase comes through a descriptor. */
-static int extend_with_secret(char ***argv, const char *id, unsigned fd)
+int qemu_img_extend_with_secret(char ***argv, const char *id, unsigned fd)
 {
         _cleanup_free_ char *object = NULL;
 
@@ -116,7 +116,7 @@ int qemu_img_create_argv(const ImagePlan *plan, const VolumeDef *def, const char
         (void) snprintf(size, sizeof(size), "%" PRIu64, plan->capacity);
         r = extend_all(&argv, begin);
         if (r >= 0 && plan->encrypted)
-                r = extend_with_secret(&argv, QEMU_IMG_SECRET, QEMU_IMG_SECRET_FD);
+                r = qemu_img_extend_with_secret(&argv, QEMU_IMG_SECRET, QEMU_IMG_SECRET_FD);
         if (r >= 0 && plan->backing_path)
                 r = extend_all(&argv, backing);
         if (r >= 0 && plan->format == IMAGE_QCOW2)
@@ -156,7 +156,7 @@ int qemu_img_resize_argv(const QemuImgResize *z, char ***ret)
         (void) snprintf(size, sizeof(size), "%" PRIu64, z->capacity);
         r = extend_all(&argv, (const char *const[]){"qemu-img", "resize", "-q", NULL});
         if (r >= 0 && z->encrypted)
-                r = extend_with_secret(&argv, QEMU_IMG_SECRET, QEMU_IMG_SECRET_FD);
+                r = qemu_img_extend_with_secret(&argv, QEMU_IMG_SECRET, QEMU_IMG_SECRET_FD);
         if (r >= 0 && z->shrink)
                 r = strv_extend(&argv, "--shrink");
         if (r >= 0 && z->preallocation)
@@ -189,9 +189,9 @@ int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret)
         }
         r = extend_all(&argv, (const char *const[]){"qemu-img", "convert", "-p", "-n", NULL});
         if (r >= 0 && c->secret_fd > 0)
-                r = extend_with_secret(&argv, QEMU_IMG_SECRET, c->secret_fd);
+                r = qemu_img_extend_with_secret(&argv, QEMU_IMG_SECRET, c->secret_fd);
         if (r >= 0 && c->source_secret_fd > 0)
-                r = extend_with_secret(&argv, QEMU_IMG_SOURCE_SECRET, c->source_secret_fd);
+                r = qemu_img_extend_with_secret(&argv, QEMU_IMG_SOURCE_SECRET, c->source_secret_fd);
         if (r >= 0 && c->zero)
                 r = strv_extend(&argv, "--target-is-zero");
         if (r >= 0 && c->compress)

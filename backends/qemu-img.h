@@ -16,6 +16,9 @@
 /* A call has no more descriptors than these; the second has the next number, and so on. */
 #define QEMU_IMG_FDS_MAX 72U
 
+/* Appends the option that gives QEMU a secret of that id from that descriptor. 0 or -ENOMEM. */
+int qemu_img_extend_with_secret(char ***argv, const char *id, unsigned fd);
+
 /*
  * The argv that makes the image of a plan (its format, sizes, backing store) with def's features, in target.
  * The backing store is recorded, not opened; the secret is expected at QEMU_IMG_SECRET_FD. A NULL-terminated

@@ -17,16 +17,18 @@ static int on_whole(void *userdata)
 
 int data_worker_snapshot(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        const char *action, *name;
+        const char *action, *name, *secret = NULL;
         DataCall call = {};
         int r, mend = false;
+        const WorkerOption options[] = {{"mend", "b", &mend}, {"secret", "s", &secret}};
 
         r = data_call_begin(m, userdata, error, &call);
         if (r < 0)
                 return r;
         r = sd_bus_message_read(m, "ss", &action, &name);
         if (r >= 0)
-                r = worker_read_options(m, &(WorkerOption){"mend", "b", &mend}, 1);
+                r = worker_read_options(m, options, ELEMENTSOF(options));
+        call.ctx.secret = secret;
         if (r >= 0 && snapshot_action_from_string(action) == _SNAPSHOT_ACTION_MAX)
                 r = error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
                                "'%.16s' is nothing to do with snapshots: create, revert and delete are",

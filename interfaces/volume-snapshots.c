@@ -87,7 +87,8 @@ static int get_snapshots(sd_bus *bus, const char *path, const char *interface, c
 }
 
 typedef struct Change {
-        int (*call)(Volume *v, const char *name, bool force, uid_t uid, Job **ret, sd_bus_error *error);
+        int (*call)(Volume *v, const char *name, const SnapshotOptions *options, uid_t uid, Job **ret,
+                    sd_bus_error *error);
         /* The right on a snapshot that is a volume; NULL: it is made. */
         const char *action;
 } Change;
@@ -127,8 +128,9 @@ static int change(sd_bus_message *m, Volume *v, const Change *change, sd_bus_err
 {
         _cleanup_(job_unrefp) Job *job = NULL;
         uint64_t wait = WAIT_DEFAULT_USEC;
-        bool force = false;
-        const Option options[] = {{"force", 'b', &force}, {"wait", 't', &wait}};
+        SnapshotOptions how = {};
+        const Option options[] = {
+                {"force", 'b', &how.force}, {"secret", 's', &how.secret}, {"wait", 't', &wait}};
         Bus *b = bus_of(v->pool->manager);
         const char *name;
         uid_t uid;
@@ -139,10 +141,10 @@ static int change(sd_bus_message *m, Volume *v, const Change *change, sd_bus_err
                 r = options_read(m, options, ELEMENTSOF(options), error);
         if (r < 0)
                 return r;
-        r = check_access(b, m, v, name, change, force, &uid, error);
+        r = check_access(b, m, v, name, change, how.force, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
-        r = change->call(v, name, force, uid, &job, error);
+        r = change->call(v, name, &how, uid, &job, error);
         return r < 0 ? r : reply_when_done(b, m, job, REPLY_JOB, wait, error);
 }
 

@@ -7,6 +7,7 @@
 #include "service/snapshot-file.h"
 #include "service/volume-graph.h"
 #include "service/volume-in-place.h"
+#include "service/volume-secret.h"
 
 #define NAMES_SIZE 512U
 
@@ -14,8 +15,17 @@
 typedef struct Wish {
         const char *action;
         bool mend;
+        char *secret; /* the file of an encrypted image's; NULL: none is needed */
         char name[];
 } Wish;
+
+static void wish_free(void *p)
+{
+        Wish *a = p;
+
+        free(a->secret);
+        free(a);
+}
 
 static bool is_thick_snapshot(const Volume *v)
 {
@@ -175,6 +185,7 @@ static Wish *wish_new(const Volume *v, const char *action, const char *name)
                 return NULL;
         a->action = action;
         a->mend = incomplete_is_marked(v);
+        a->secret = NULL;
         strcpy(a->name, name);
         return a;
 }
@@ -182,22 +193,36 @@ static Wish *wish_new(const Volume *v, const char *action, const char *name)
 static int fill_internal(Job *job, sd_bus_message *m, void *argument)
 {
         Wish *a = argument;
+        int r;
 
-        return sd_bus_message_append(m, "ssa{sv}", a->action, a->name, 1, "mend", "b", (int) a->mend);
+        r = sd_bus_message_append(m, "ss", a->action, a->name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "{sv}", "mend", "b", (int) a->mend);
+        if (r >= 0 && a->secret)
+                r = sd_bus_message_append(m, "{sv}", "secret", "s", a->secret);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 /*
  * In the image, through a descriptor that has its locks: never by force, as a guest that has the image open does not
  * expect it to change. The contents of the volume change only when it goes back.
  */
-static int change_image(Volume *v, const char *operation, const char *action, const char *name, uid_t uid, Job **ret,
-                        sd_bus_error *error)
+static int change_image(Volume *v, const char *operation, const char *action, const char *name, const char *secret,
+                        uid_t uid, Job **ret, sd_bus_error *error)
 {
         bool revert = streq(action, "revert");
         Wish *a = wish_new(v, action, name);
+        int r;
 
         if (!a)
                 return -ENOMEM;
+        r = volume_secret_path(v, secret, &a->secret, error);
+        if (r < 0) {
+                wish_free(a);
+                return r;
+        }
         return volume_in_place(v,
                                &(InPlace){.operation = operation,
                                           .said = "changed",
@@ -209,7 +234,7 @@ static int change_image(Volume *v, const char *operation, const char *action, co
                                           .as_of = revert ? time_of(v, name) : 0,
                                           .fill = fill_internal,
                                           .argument = a,
-                                          .free_argument = free},
+                                          .free_argument = wish_free},
                                NULL, uid, ret, error);
 }
 
@@ -264,13 +289,20 @@ static int change_file(Volume *v, const char *operation, const char *action, con
                                           .fill = fill_file,
                                           .answered = file_answered,
                                           .argument = a,
-                                          .free_argument = free},
+                                          .free_argument = wish_free},
                                NULL, uid, ret, error);
 }
 
-static int require(const Volume *v, sd_bus_error *error)
+static int require(const Volume *v, const SnapshotOptions *options, sd_bus_error *error)
 {
-        if (volume_snapshot_kind(v) != SNAPSHOTS_NONE)
+        SnapshotKind kind = volume_snapshot_kind(v);
+
+        if (kind != SNAPSHOTS_NONE && kind != SNAPSHOTS_INTERNAL && options->secret)
+                return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
+                                  "The snapshots of volume '%s' of pool '%s' are made without opening it, and need no "
+                                  "secret",
+                                  v->row.name, v->pool->def->name);
+        if (kind != SNAPSHOTS_NONE)
                 return 0;
         return error_setf(error, STORAGE_ERROR_UNSUPPORTED, "Volume '%s' of pool '%s' cannot have snapshots",
                           v->row.name, v->pool->def->name);
@@ -351,10 +383,11 @@ static int delete_logical(Volume *v, const char *name, bool force, uid_t uid, Jo
         return r < 0 ? r : volume_delete_as(s, "delete-snapshot", force, uid, ret, error);
 }
 
-int volume_create_snapshot(Volume *v, const char *name, bool force, uid_t uid, Job **ret, sd_bus_error *error)
+int volume_create_snapshot(Volume *v, const char *name, const SnapshotOptions *options, uid_t uid, Job **ret,
+                           sd_bus_error *error)
 {
         SnapshotKind kind = volume_snapshot_kind(v);
-        int r = require(v, error);
+        int r = require(v, options, error);
 
         if (r >= 0)
                 r = kind == SNAPSHOTS_FILES ? snapshot_name_validate(v->row.name, name, error)
@@ -364,17 +397,18 @@ int volume_create_snapshot(Volume *v, const char *name, bool force, uid_t uid, J
         if (kind == SNAPSHOTS_LOGICAL)
                 return create_logical(v, name, uid, ret, error);
         return kind == SNAPSHOTS_FILES
-                       ? change_file(v, "create-snapshot", "create", name, force, uid, ret, error)
-                       : change_image(v, "create-snapshot", "create", name, uid, ret, error);
+                       ? change_file(v, "create-snapshot", "create", name, options->force, uid, ret, error)
+                       : change_image(v, "create-snapshot", "create", name, options->secret, uid, ret, error);
 }
 
-int volume_revert_snapshot(Volume *v, const char *name, bool force, uid_t uid, Job **ret, sd_bus_error *error)
+int volume_revert_snapshot(Volume *v, const char *name, const SnapshotOptions *options, uid_t uid, Job **ret,
+                           sd_bus_error *error)
 {
         SnapshotKind kind = volume_snapshot_kind(v);
-        int r = require(v, error);
+        int r = require(v, options, error);
 
         if (r >= 0 && kind == SNAPSHOTS_LOGICAL)
-                return revert_logical(v, name, force, uid, ret, error);
+                return revert_logical(v, name, options->force, uid, ret, error);
         if (r >= 0 && kind == SNAPSHOTS_FILES)
                 r = snapshot_name_validate(v->row.name, name, error);
         /* They would be overlays of something else. */
@@ -382,22 +416,23 @@ int volume_revert_snapshot(Volume *v, const char *name, bool force, uid_t uid, J
                 r = volume_require_no_dependents(v, NULL, "changed", error);
         if (r < 0)
                 return r;
-        return kind == SNAPSHOTS_FILES ? change_file(v, "revert-snapshot", "revert", name, force, uid, ret, error)
-                                       : change_image(v, "revert-snapshot", "revert", name, uid, ret, error);
+        return kind == SNAPSHOTS_FILES ? change_file(v, "revert-snapshot", "revert", name, options->force, uid, ret, error)
+                                       : change_image(v, "revert-snapshot", "revert", name, options->secret, uid, ret, error);
 }
 
-int volume_delete_snapshot(Volume *v, const char *name, bool force, uid_t uid, Job **ret, sd_bus_error *error)
+int volume_delete_snapshot(Volume *v, const char *name, const SnapshotOptions *options, uid_t uid, Job **ret,
+                           sd_bus_error *error)
 {
         SnapshotKind kind = volume_snapshot_kind(v);
-        int r = require(v, error);
+        int r = require(v, options, error);
 
         if (r >= 0 && kind == SNAPSHOTS_LOGICAL)
-                return delete_logical(v, name, force, uid, ret, error);
+                return delete_logical(v, name, options->force, uid, ret, error);
         if (r >= 0 && kind == SNAPSHOTS_FILES)
                 r = snapshot_name_validate(v->row.name, name, error);
         if (r < 0)
                 return r;
         /* A file that is copied from is needed by nobody else. */
         return kind == SNAPSHOTS_FILES ? change_file(v, "delete-snapshot", "delete", name, true, uid, ret, error)
-                                       : change_image(v, "delete-snapshot", "delete", name, uid, ret, error);
+                                       : change_image(v, "delete-snapshot", "delete", name, options->secret, uid, ret, error);
 }

@@ -33,13 +33,18 @@ typedef struct SnapshotInfo {
 int volume_snapshots_each(const Volume *v, int (*found)(const SnapshotInfo *info, void *userdata),
                           void *userdata);
 
+typedef struct SnapshotOptions {
+        bool force;
+        const char *secret; /* usage or UUID, of an encrypted image; NULL: as recorded; copied */
+} SnapshotOptions;
+
 /*
  * As in volume-jobs.h. InUse as long as a guest has the volume; but for a new snapshot of LVM's, or of a file by force,
  * which is what the guest would find after a power cut.
  */
-int volume_create_snapshot(Volume *v, const char *name, bool force, uid_t uid, Job **ret,
+int volume_create_snapshot(Volume *v, const char *name, const SnapshotOptions *options, uid_t uid, Job **ret,
                            sd_bus_error *error);
-int volume_revert_snapshot(Volume *v, const char *name, bool force, uid_t uid, Job **ret,
+int volume_revert_snapshot(Volume *v, const char *name, const SnapshotOptions *options, uid_t uid, Job **ret,
                            sd_bus_error *error);
-int volume_delete_snapshot(Volume *v, const char *name, bool force, uid_t uid, Job **ret,
+int volume_delete_snapshot(Volume *v, const char *name, const SnapshotOptions *options, uid_t uid, Job **ret,
                            sd_bus_error *error);

@@ -13,6 +13,7 @@
 
 static const Option snapshot_options[] = {
         {"force", NULL, OPTION_FLAG, "force", "even if somebody has the volume open"},
+        {"secret", "USAGE|UUID", OPTION_STRING, "secret", "of an encrypted image, if it is not known"},
         {0},
 };
 

@@ -37,8 +37,9 @@ static const Option delete_options[] = {
 static const Option resize_options[] = {
         {"shrink", NULL, OPTION_FLAG, "shrink", "allow less than it has now"},
         {"delta", NULL, OPTION_FLAG, NULL, "add SIZE to what it has; so does a SIZE like +10G"},
-        {"allocate", NULL, OPTION_FLAG, "allocate", "allocate what is added (raw only)"},
+        {"allocate", NULL, OPTION_FLAG, "allocate", "allocate what is added (raw and qcow2)"},
         {"force", NULL, OPTION_FLAG, "force", "even if somebody has it open"},
+        {"secret", "USAGE|UUID", OPTION_STRING, "secret", "of an encrypted image, if it is not known"},
         {0},
 };
 

@@ -15,6 +15,7 @@ from gi.repository import Gio
 
 import guest
 from client import MIB, refused
+from filesystems import FileSystem
 from harness import wait_until
 from watcher import Watcher
 
@@ -283,3 +284,77 @@ def test_how_many_are_remembered(world, daemon, service, pool, folder, key):
     service.pool(pool.path).CreateVolume("plain", MIB)
     _, job = service.pool(other.path).CreateVolume("v", MIB, options)
     assert service.wait_job(job, 200)["State"] == "succeeded"
+
+
+def pattern(number, *, at="0", length="1M", verb="write"):
+    return f"{verb} -P {number} {at} {length}"
+
+
+@pytest.mark.limit(600)
+def test_snapshots_in_an_image(service, daemon, pool, key, tmp_path):
+    """QEMU must open the image for them; a wrong secret changes nothing, and leaves nothing to be put right."""
+    volume = service.volume(done(service, pool.CreateVolume, "v", 2 * MIB, format="qcow2", encryption="luks", secret="key"))
+    snapshots = service.proxy(volume.path, "Volume.Snapshots")
+    assert_opens(tmp_path, volume, pattern(1))
+    with Watcher(PASSPHRASE) as watcher:
+        done(service, snapshots.CreateSnapshot, "one")
+        assert_opens(tmp_path, volume, pattern(2))
+        done(service, snapshots.RevertSnapshot, "one")
+    assert watcher.tools == {"snapshot"} and watcher.found == []
+    assert PASSPHRASE.decode() not in daemon.log()
+    assert_opens(tmp_path, volume, pattern(1, verb="read"))
+    (name, _time, _size, _path, more), = snapshots.get("Snapshots")
+    assert (name, more["kind"]) == ("one", "internal")
+
+    service.manager.SetSecret("other", b"other")
+    for secret, error in (("other", "InvalidArgument"), ("none", "NotFound")):
+        with refused(error):
+            done(service, snapshots.DeleteSnapshot, "one", secret=secret)
+    assert [row[0] for row in snapshots.get("Snapshots")] == ["one"] and volume.get("Problem") == ""
+    assert os.listdir(daemon.state_dir + "/intents") == []
+    done(service, snapshots.DeleteSnapshot, "one")
+    assert snapshots.get("Snapshots") == []
+    assert_opens(tmp_path, volume, pattern(1, verb="read"))
+    plain = service.make_volume(pool, "plain", format="qcow2")
+    with refused("InvalidArgument"):
+        service.proxy(plain.path, "Volume.Snapshots").CreateSnapshot("one", {"secret": "key"})
+
+
+@pytest.mark.limit(600)
+def test_snapshot_files(service, world, key, tmp_path):
+    """What a container is a file of is shared as it is, without a secret."""
+    pool = service.make_pool("shared", FileSystem(world, "xfs").path)
+    volume = service.volume(done(service, pool.CreateVolume, "v", 2 * MIB, encryption="luks", secret="key"))
+    snapshots = service.proxy(volume.path, "Volume.Snapshots")
+    assert_opens(tmp_path, volume, pattern(1))
+    snapshots.CreateSnapshot("one")
+    with refused("InvalidArgument"):
+        snapshots.CreateSnapshot("two", {"secret": "key"})
+    assert_opens(tmp_path, volume, pattern(2))
+    snapshots.RevertSnapshot("one")
+    assert_opens(tmp_path, volume, pattern(1, verb="read"))
+    assert volume.get("Encryption") == "luks" and "usage='key'" in volume.GetXML()
+    snapshots.DeleteSnapshot("one")
+    assert snapshots.get("Snapshots") == []
+
+
+@pytest.mark.limit(600)
+def test_grown_with_storage(service, pool, key, tmp_path):
+    """A container as it is, an image with its secret; both with what they had."""
+    for image_format in ("raw", "qcow2"):
+        volume = service.volume(done(service, pool.CreateVolume, image_format, MIB, format=image_format,
+                                     encryption="luks", secret="key"))
+        assert_opens(tmp_path, volume, pattern(1))
+        before = volume.get("Allocation")
+        if image_format == "qcow2":
+            service.manager.SetSecret("other", b"other")
+            with refused("InvalidArgument"):
+                done(service, volume.Resize, 9 * MIB, allocate=True, secret="other")
+        else:
+            with refused("NoSpace"):
+                done(service, volume.Resize, 2**60, allocate=True)
+        assert (volume.get("Capacity"), volume.get("Allocation"), volume.get("Problem")) == (MIB, before, "")
+        done(service, volume.Resize, 9 * MIB, allocate=True)
+        assert volume.get("Capacity") == 9 * MIB == special(volume)["virtual-size"]
+        assert volume.get("Allocation") >= before + 8 * MIB
+        assert_opens(tmp_path, volume, pattern(1, verb="read"), pattern(3, at="8M"))

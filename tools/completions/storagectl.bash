@@ -43,7 +43,7 @@ __storagectl_options() {
         'volume create') echo "$common $make --xml --backing --backing-format" ;;
         'volume clone') echo "$common $make --to-pool --reflink --linked --compress --capacity --xml" ;;
         'volume convert') echo "$common $make --to-pool --compress --capacity" ;;
-        'volume resize') echo "$common --shrink --delta --allocate --force" ;;
+        'volume resize') echo "$common --shrink --delta --allocate --force --secret" ;;
         'volume disk-xml') echo "$common --bus --device --target --readonly --format --secret" ;;
         'volume blockdev') echo "$common --node-name --readonly --format --secret" ;;
         'secret set') echo "$common --description --uuid --force" ;;
@@ -51,7 +51,7 @@ __storagectl_options() {
         'volume rebase') echo "$common --unsafe" ;;
         'volume wipe') echo "$common --algorithm --force" ;;
         'volume snapshot list') echo "$common --names" ;;
-        'volume snapshot '*) echo "$common --force" ;;
+        'volume snapshot '*) echo "$common --force --secret" ;;
         'volume import') echo "$common --format --length --sparse --sha256 --allocation --nocow --mode --owner
                 --group" ;;
         'volume upload') echo "$common --offset --length --sparse --sha256 --force" ;;
