@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/dir.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "backends/dir-scan.h"
 #include "backends/file-volume.h"
 #include "backends/pool-folder.h"
+#include "backends/safe-open.h"
 
 static int dir_check(BackendContext *ctx, bool *ret_active)
 {
@@ -35,21 +35,23 @@ static int dir_build(BackendContext *ctx, const BuildOptions *options, bool *ret
 static int dir_start(BackendContext *ctx)
 {
         const char *path = ctx->pool->target_path;
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_close_ int fd = open_folder_safely(path);
 
         if (fd >= 0)
                 return 0;
-        if (errno == ENOTDIR)
+        if (fd == -ENOTDIR)
                 return sd_bus_error_setf(ctx->error, STORAGE_ERROR_FAILED,
                                          "Cannot start pool '%s': %s is not a folder", ctx->pool->name,
                                          path);
-        if (errno == ENOENT)
+        if (fd == -ENOENT)
                 return sd_bus_error_setf(
                         ctx->error, STORAGE_ERROR_NOT_FOUND,
                         "Cannot start pool '%s': there is no folder %s; build the pool to make it",
                         ctx->pool->name, path);
-        return error_set_errno(ctx->error, errno, "Cannot start pool '%s': cannot read %s", ctx->pool->name,
-                               path);
+        if (fd == -ELOOP)
+                return error_setf(ctx->error, STORAGE_ERROR_FAILED, "Cannot start pool '%s': cannot open %s: %s",
+                                  ctx->pool->name, path, open_folder_problem(fd));
+        return error_set_errno(ctx->error, fd, "Cannot start pool '%s': cannot read %s", ctx->pool->name, path);
 }
 
 static int dir_stop(BackendContext *ctx)

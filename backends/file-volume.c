@@ -9,17 +9,17 @@
 #include "backends/file-row.h"
 #include "backends/in-use.h"
 #include "backends/mount.h"
+#include "backends/safe-open.h"
 
 int file_volume_folder(BackendContext *ctx, int *ret_fd)
 {
-        _cleanup_close_ int fd =
-                open(ctx->pool->target_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+        _cleanup_close_ int fd = open_folder_safely(ctx->pool->target_path);
         int r;
 
         if (fd < 0)
                 return sd_bus_error_setf(ctx->error, STORAGE_ERROR_INACCESSIBLE,
                                          "The folder %s of pool '%s' cannot be opened: %s",
-                                         ctx->pool->target_path, ctx->pool->name, strerrordesc_np(errno));
+                                         ctx->pool->target_path, ctx->pool->name, open_folder_problem(fd));
         r = ctx->pool->type == POOL_FS ? mount_require(ctx, fd) : 0;
         if (r < 0)
                 return r;

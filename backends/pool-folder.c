@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/pool-folder.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "backends/file-volume.h"
+#include "backends/safe-open.h"
 
 #define PARENT_MODE 0755
 #define LEAF_MODE 0711
@@ -38,13 +38,16 @@ int pool_folder_make(BackendContext *ctx, int *ret_fd, bool *ret_fresh)
         if (!fresh && errno != EEXIST)
                 return error_set_errno(ctx->error, errno, "Cannot make the folder %s of pool '%s'", path,
                                        ctx->pool->name);
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOTDIR)
+        fd = open_folder_safely(path);
+        if (fd == -ENOTDIR)
                 return sd_bus_error_setf(ctx->error, STORAGE_ERROR_FAILED,
                                          "Cannot build pool '%s': %s is there already and is not a folder",
                                          ctx->pool->name, path);
+        if (fd == -ELOOP)
+                return error_setf(ctx->error, STORAGE_ERROR_FAILED, "Cannot build pool '%s': cannot open %s: %s",
+                                  ctx->pool->name, path, open_folder_problem(fd));
         if (fd < 0)
-                return error_set_errno(ctx->error, errno, "Cannot open the folder %s of pool '%s'", path,
+                return error_set_errno(ctx->error, fd, "Cannot open the folder %s of pool '%s'", path,
                                        ctx->pool->name);
         *ret_fd = fd;
         *ret_fresh = fresh;

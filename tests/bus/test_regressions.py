@@ -4,13 +4,14 @@
 import contextlib
 import os
 import signal
+import tempfile
 import time
 
 import pytest
 from gi.repository import GLib
 
 from client import MIB, error_name, refused, vardict
-from harness import find_binary, name_owner, wait_until
+from harness import ONE_POOL, find_binary, name_owner, wait_until
 
 pytestmark = pytest.mark.private
 
@@ -217,3 +218,55 @@ def test_resize_of_what_others_resize(daemon, service, pool, folder, change):
     volume.wait_for("Capacity", 32 * MIB)
     volume.Resize((40 if "delta" not in change else 8) * MIB, change)
     assert os.stat(path).st_size == (24 if "shrink" in change else 40) * MIB
+
+
+def test_a_users_folder_leads_to_no_others(world):
+    """Who has the rights on one pool, and the folder that it is in, gets by no link what is elsewhere."""
+    daemon = world.daemon(polkit=True)
+    root, own = world.client(daemon), world.client(daemon, ONE_POOL)
+    theirs, home = world.folder(), world.folder()
+    os.chown(home, ONE_POOL, ONE_POOL)
+    os.mkdir(f"{home}/disks")
+    os.chown(f"{home}/disks", ONE_POOL, ONE_POOL)
+    for folder in (theirs, f"{home}/disks"):
+        with open(f"{folder}/v", "wb") as f:
+            f.write(b"secret" if folder == theirs else b"public")
+    os.chmod(f"{theirs}/v", 0o600)
+    root.make_pool("mine", f"{home}/disks")
+    pool = own.pool(own.manager.GetPoolByName("mine"))
+    volume = own.wait_volume(pool, "v")
+
+    def lead_to(target):
+        with contextlib.suppress(OSError):
+            os.rename(f"{home}/disks", f"{home}/away")
+        with contextlib.suppress(OSError):
+            os.unlink(f"{home}/disks")
+        os.symlink(target, f"{home}/disks")
+        os.lchown(f"{home}/disks", ONE_POOL, ONE_POOL)
+
+    def read():
+        with tempfile.TemporaryFile() as f:
+            own.call(volume.path, "Volume", "Download", "(ha{sv})", (0, {}), fds=[f.fileno()])
+            f.seek(0)
+            return f.read()
+    assert read() == b"public"
+    # Where it is still thought to be as it was, too.
+    for target in (theirs, f"{home}/back/../../{os.path.basename(theirs)}", "theirs"):
+        os.makedirs(f"{home}/back", exist_ok=True)
+        if target == "theirs":
+            os.symlink(theirs, f"{home}/theirs")
+        lead_to(target)
+        for call in (read, lambda: pool.CreateVolume("new", MIB), volume.Wipe, volume.Delete, lambda: volume.Open("r")):
+            with refused("Inaccessible", "NotFound") as e:
+                call()
+            assert e.name.endswith(".NotFound") or "symbolic link" in e.text
+        with contextlib.suppress(GLib.Error):
+            pool.Refresh()
+        assert sorted(os.listdir(theirs)) == ["v"] and open(f"{theirs}/v", "rb").read() == b"secret"
+    pool.wait_for("Health", "inaccessible")
+    # To what is his own he may lead it.
+    lead_to("away")
+    pool.Refresh()
+    pool.wait_for("Health", "ok")
+    volume = own.wait_volume(pool, "v")
+    assert read() == b"public"
