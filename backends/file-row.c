@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backends/file-row.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/xattr.h>
 
@@ -110,6 +111,7 @@ static int complete_backing(const char *folder, VolumeExtra *extra)
  */
 static int resolve_backing(const char *folder, VolumeExtra *extra)
 {
+        _cleanup_close_ int fd = -EBADF;
         char *real;
         int r;
 
@@ -121,7 +123,8 @@ static int resolve_backing(const char *folder, VolumeExtra *extra)
         extra->backing_missing = !file_row_backing_is_there(extra);
         if (extra->backing_missing || startswith(extra->backing_path, "/dev/"))
                 return 0;
-        r = real_path_in_folder(extra->backing_path, &real);
+        fd = open(extra->backing_path, O_PATH | O_CLOEXEC);
+        r = fd < 0 ? -errno : real_path(fd, &real);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         free(extra->backing_path);

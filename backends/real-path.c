@@ -23,27 +23,3 @@ int real_path(int fd, char **ret)
         *ret = strdup(path);
         return *ret ? 0 : -ENOMEM;
 }
-
-int real_path_in_folder(const char *path, char **ret)
-{
-        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-        _cleanup_free_ char *folder = strndup(path, (size_t) (name - path)), *real = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        int r;
-
-        if (!folder)
-                return -ENOMEM;
-        if (!slash || isempty(name) || streq(name, ".") || streq(name, ".."))
-                return -ENOENT;
-        fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        r = real_path(fd, &real);
-        if (r < 0)
-                return r;
-        if (asprintf(ret, "%s/%s", streq(real, "/") ? "" : real, name) < 0) {
-                *ret = NULL;
-                return -ENOMEM;
-        }
-        return 0;
-}

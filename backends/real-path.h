@@ -8,5 +8,3 @@
  * has none any more, or none that can be told here.
  */
 int real_path(int fd, char **ret);
-/* Of a file: its own name in the real path of its folder. The caller's. The same errors, and those of open(). */
-int real_path_in_folder(const char *path, char **ret);

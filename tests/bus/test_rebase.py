@@ -427,7 +427,8 @@ def test_a_base_has_many_paths(service, world):
     pool, overlays = service.make_pool("bases", link), service.make_pool("overlays", other)
     paths = {"here": "./here", "up": f"../{os.path.basename(disk)}/up", "twice": f"{disk}//twice",
              "around": f"{other}/../{os.path.basename(disk)}/./around", "own": f"{link}/own", "alias": f"{alias}/alias",
-             "real": f"{disk}/real"}
+             "real": f"{disk}/real", "last": f"{other}/newest"}
+    os.symlink(f"{disk}/last", f"{other}/newest")
     for name, path in paths.items():
         images.make(f"{disk}/{name}", MIB, format="raw")
         folder = disk if name == "here" else other
