@@ -5,6 +5,11 @@
 /* Still for so long, or held back for so long: then it is time to look. */
 #define STILL_USEC (50 * USEC_PER_MSEC)
 #define HELD_USEC (500 * USEC_PER_MSEC)
+/*
+ * A look is at everything: what waits to be read is read before it, however long that takes. No more than
+ * the buffer holds, though, as events may come without end.
+ */
+#define UNREAD_MAX 20000U
 
 struct BlockWatch {
         sd_device_monitor *monitor;
@@ -12,7 +17,8 @@ struct BlockWatch {
         bool (*matches)(sd_device *device, void *userdata);
         void (*wake)(void *userdata);
         void *userdata;
-        uint64_t first; /* when the first event of this burst came; 0: none waits */
+        uint64_t first;  /* when the first event of this burst came; 0: none waits */
+        unsigned n_read; /* events since then, anybody's */
 };
 
 void block_watch_kick(BlockWatch *w)
@@ -28,12 +34,17 @@ void block_watch_kick(BlockWatch *w)
         (void) sd_event_source_set_enabled(w->timer, SD_EVENT_ONESHOT);
 }
 
+static void look(BlockWatch *w)
+{
+        w->first = 0;
+        w->n_read = 0;
+        (void) sd_event_source_set_enabled(w->timer, SD_EVENT_OFF);
+        w->wake(w->userdata);
+}
+
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 {
-        BlockWatch *w = userdata;
-
-        w->first = 0;
-        w->wake(w->userdata);
+        look(userdata);
         return 0;
 }
 
@@ -43,6 +54,8 @@ static int on_event(sd_device_monitor *monitor, sd_device *device, void *userdat
 
         if (w->matches(device, w->userdata))
                 block_watch_kick(w);
+        if (w->first > 0 && ++w->n_read >= UNREAD_MAX)
+                look(w);
         return 0;
 }
 
@@ -63,6 +76,9 @@ static int start(BlockWatch *w, sd_event *event)
         r = sd_event_add_time(event, &w->timer, CLOCK_MONOTONIC, 0, 0, on_timer, w);
         if (r >= 0)
                 r = sd_event_source_set_enabled(w->timer, SD_EVENT_OFF);
+        /* The monitor goes first, as long as there is anything to read. */
+        if (r >= 0)
+                r = sd_event_source_set_priority(w->timer, SD_EVENT_PRIORITY_NORMAL + 10);
         if (r >= 0)
                 r = sd_device_monitor_new(&w->monitor);
         if (r >= 0)
