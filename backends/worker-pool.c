@@ -18,6 +18,8 @@ static void drop_scan(PoolWorker *w)
                 w->raid_watch = raid_watch_free(w->raid_watch);
         if (w->scan)
                 w->scan = w->backend->scan_free(w->scan);
+        /* It was found by that scan: of a pool that was stopped meanwhile it would not be true. */
+        status_sender_drop(&w->status);
         w->listed = false;
 }
 

@@ -102,6 +102,12 @@ void status_sender_done(StatusSender *s)
         pool_report_done(&s->next);
 }
 
+void status_sender_drop(StatusSender *s)
+{
+        (void) sd_event_source_set_enabled(s->later, SD_EVENT_OFF);
+        pool_report_done(&s->next);
+}
+
 int status_sender_send(StatusSender *s, PoolReport *report, bool force)
 {
         uint64_t due = s->when + SIZES_USEC;

@@ -64,5 +64,7 @@ typedef struct StatusSender {
 
 int status_sender_init(StatusSender *s, sd_bus *bus, sd_event *event);
 void status_sender_done(StatusSender *s);
+/* What is held back is not sent any more. */
+void status_sender_drop(StatusSender *s);
 /* Takes over what is in report. force: send it although nothing changed. */
 int status_sender_send(StatusSender *s, PoolReport *report, bool force);

@@ -193,6 +193,24 @@ def test_a_storm_does_not_send_sizes_all_the_time(mounted, new_pool):
     assert pool.status[2] == v.f_bavail * v.f_frsize
 
 
+def test_sizes_that_were_held_back_are_not_told_of_a_stopped_pool(mounted, new_pool):
+    point = mounted("tmpfs", "size=64m")
+    pool = new_pool(point, watch=True)
+    for i in range(20):
+        before = pool.status
+        (point / f"f{i}").write_bytes(b"x" * MIB)
+        pool.wait(lambda: f"f{i}" in pool.rows)
+        if pool.status == before:
+            break
+    else:
+        pytest.fail("sizes are not held back")
+    pool.call("Watch", "(b)", False)
+    pool.call("Stop", "(a{sv})", {})
+    told = len(pool.signals)
+    pool.spin(0.7)
+    assert pool.signals[told:] == []
+
+
 # touch(): a write would be followed by a look at all a second later, which finds everything.
 def test_a_folder_that_vanishes_and_comes_back(folder, pool):
     (folder / "a").touch()
