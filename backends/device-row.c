@@ -15,6 +15,17 @@ bool device_folder(const char *folder)
         return streq(folder, "/dev") || startswith(folder, "/dev/");
 }
 
+bool device_awaits_udev(const char *folder, const struct statx *stx)
+{
+        _cleanup_(sd_device_unrefp) sd_device *device = NULL;
+
+        /* Elsewhere links may be anybody's, and there may be no udev. */
+        return startswith(folder, "/dev/disk/") &&
+               sd_device_new_from_devnum(&device, 'b', makedev(stx->stx_rdev_major, stx->stx_rdev_minor)) >=
+                       0 &&
+               sd_device_get_is_initialized(device) == 0;
+}
+
 static uint64_t read_size(sd_device *device)
 {
         const char *value;

@@ -13,6 +13,10 @@
 /* Whether folder holds devices rather than files. */
 bool device_folder(const char *folder);
 
+/* Whether what folder (one of devices) has there is a link that udev has made before it wrote down what the
+ * device is: it tells of the device when it has. May run on any thread. */
+bool device_awaits_udev(const char *folder, const struct statx *stx);
+
 /*
  * Sets all of the row but its name from the node of a block device, without opening the device: a drive need
  * not spin up, a dead one cannot hang. What cannot be used (a drive without medium) says so in

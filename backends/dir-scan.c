@@ -408,7 +408,7 @@ static void look_at_devices(void *userdata)
 {
         BackendScan *scan = userdata;
 
-        dir_watch_want_all(scan->watch);
+        dir_watch_want_all_soon(scan->watch);
 }
 
 int dir_scan_watch(BackendContext *ctx, BackendScan *scan, sd_event *event, void (*wake)(void *userdata),

@@ -184,7 +184,7 @@ static int see_device(Sight *s)
         struct statx stx;
 
         if (statx(s->folder->fd, s->name, AT_NO_AUTOMOUNT, FILE_STATX_MASK, &stx) < 0 ||
-            !S_ISBLK(stx.stx_mode))
+            !S_ISBLK(stx.stx_mode) || device_awaits_udev(s->folder->path, &stx))
                 return see_gone(s);
         s->seen->kind = SEEN_VOLUME;
         s->seen->row.name = (char *) s->name;

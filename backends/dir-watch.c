@@ -32,6 +32,8 @@
 #define MODIFY_USEC_MAX (10 * USEC_PER_SEC)
 /* A look at all is followed by a pause of this many times what it took, but for lost events. */
 #define PAUSE_FACTOR 50U
+/* What is known to have changed waits for this part of it. */
+#define PAUSE_PART 10U
 
 /* Sizes of the file system, a folder replaced by way of its parents; also a folder that came back. */
 #define SLOW_USEC (10 * USEC_PER_SEC)
@@ -221,6 +223,12 @@ void dir_watch_want_all(DirWatch *w)
 {
         if (w->all_later)
                 want_all_after(w, MODIFY_USEC_MIN);
+}
+
+void dir_watch_want_all_soon(DirWatch *w)
+{
+        if (w->all_later)
+                arm(w->all_later, later(now_monotonic(), w->last_all + w->pause / PAUSE_PART));
 }
 
 static int on_modify(sd_event_source *s, int fd, uint32_t revents, void *userdata)

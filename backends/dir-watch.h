@@ -38,5 +38,8 @@ void dir_watch_drain(DirWatch *w);
 void dir_watch_end(DirWatch *w, uint64_t usec, bool failed);
 /* All must be looked at some time soon: something may have changed that is not watched. */
 void dir_watch_want_all(DirWatch *w);
+/* The same as soon as the length of the last such look allows: something that nothing in the folder tells of
+ * has changed. */
+void dir_watch_want_all_soon(DirWatch *w);
 /* False: the folder's changes cannot be watched, it is looked at every now and then. error: why. */
 bool dir_watch_works(const DirWatch *w, int *ret_error);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # disks: 1x64M
 # hotplug: 2
+# timeout: 300
 """The host's own devices as volumes, by names that last: whole disks, partitions, a CD-ROM drive and its media."""
 
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import qmp
+from client import full_name
+from udev import UdevMonitor
 
 BY_ID = "/dev/disk/by-id"
 
@@ -73,26 +76,58 @@ def test_a_disk_comes_and_goes(service, pool, monitor):
     assert [s for s in log.signals if s.member == "InterfacesAdded" and "virtio" in str(s.args[0])]
 
 
-def test_a_medium_is_changed(service, pool, monitor, tmp_path):
-    iso = Path("/srv/out/medium.iso")
+@pytest.fixture
+def plug_drive(monitor):
+    """plug_drive(name) plugs a drive for CDs in, for the time of the test."""
+    plugged = []
+
+    def plug(name):
+        plugged.append(name)
+        return monitor.plug_drive(name, 1)
+    yield plug
+    for name in plugged:
+        monitor.unplug_drive(name)
+
+
+def test_a_medium_is_changed(service, pool, monitor, plug_drive, tmp_path):
+    iso = Path("/srv/out/medium")
     (tmp_path / "file").write_bytes(bytes(1 << 20))
     subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", str(iso), str(tmp_path)], check=True, timeout=60)
     size = iso.stat().st_size
-    monitor.execute("device_add", driver="virtio-scsi-pci", id="scsi", bus="slot1")
-    monitor.execute("device_add", driver="scsi-cd", id="cd", bus="scsi.0", serial="drive")
+    plug_drive("drive")
     wait(lambda: any("drive" in name for name in names(service, pool)))
     name = next(n for n in sorted(names(service, pool)) if "drive" in n)
     drive = volume(service, pool, name)
     assert drive.get("Capacity") == 0 and "medium" in drive.get("Problem")
-    monitor.execute("blockdev-add", driver="raw", **{"node-name": "iso", "read-only": True}, file={
-        "driver": "file", "filename": f"{os.environ['STORAGED_VM_OUT']}/medium.iso"})
-    monitor.execute("blockdev-open-tray", id="cd", force=True)
-    monitor.execute("blockdev-insert-medium", id="cd", **{"node-name": "iso"})
-    monitor.execute("blockdev-close-tray", id="cd")
-    wait(lambda: drive.get("Capacity") == size)
+    log = service.log()
+    with UdevMonitor(tmp_path / "events") as udev:
+        monitor.insert("drive", "medium")
+        changed = log.wait_changed(drive.path, "Capacity", size, 30)
+        wait(lambda: any(e.by_udev for e in udev.events()))
+    # The kernel looks for a new medium every two seconds.
+    assert any(changed.time - e.time < 1 for e in udev.events() if e.by_udev), (changed.time, udev.events())
     assert drive.get("Problem") == ""
-    monitor.execute("blockdev-open-tray", id="cd", force=True)
+    monitor.eject("drive", "medium")
     wait(lambda: drive.get("Capacity") == 0 and "medium" in drive.get("Problem"))
+
+
+def test_a_drive_is_shown_as_udev_has_described_it(service, pool, monitor):
+    """Its link is there before that, for a moment: the kernel has a size for an empty drive."""
+    burners = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(3)]
+    log = service.log()
+    try:
+        for i in range(8):
+            monitor.plug_drive(f"drive{i}", 1)
+            wait(lambda: any(f"drive{i}" in name for name in names(service, pool)))
+            monitor.unplug_drive(f"drive{i}")
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+    log.settle()
+    shown = [interfaces[full_name("Volume")] for path, interfaces in
+             (s.args for s in log.signals if s.member == "InterfacesAdded") if "drive" in path]
+    assert len(shown) >= 8 and all("medium" in volume["Problem"] for volume in shown), shown
 
 
 def test_luns_by_stable_names(service, pool, command):

@@ -81,6 +81,32 @@ class Monitor:
         if not keep:
             os.unlink(f"/srv/out/{name}")
 
+    def plug_drive(self, name, slot=0):
+        """Plugs in a drive for CDs, without one, and gives its device node."""
+        self.execute("device_add", driver="virtio-scsi-pci", id=f"{name}-bus", bus=f"slot{slot}")
+        self.execute("device_add", driver="scsi-cd", id=name, bus=f"{name}-bus.0", serial=name)
+        folder = Path("/dev/disk/by-id")
+        wait_until(lambda: any(folder.glob(f"*{name}")), f"the drive {name} to appear")
+        return str(next(folder.glob(f"*{name}")).resolve())
+
+    def insert(self, name, iso):
+        """Puts the file of that name in /srv/out into a drive."""
+        self.execute("blockdev-add", driver="raw", **{"node-name": iso, "read-only": True}, file={
+            "driver": "file", "filename": f"{os.environ['STORAGED_VM_OUT']}/{iso}"})
+        self.execute("blockdev-open-tray", id=name, force=True)
+        self.execute("blockdev-insert-medium", id=name, **{"node-name": iso})
+        self.execute("blockdev-close-tray", id=name)
+
+    def eject(self, name, iso):
+        """Takes it out again, whether the machine has locked the tray or not."""
+        self.execute("blockdev-open-tray", id=name, force=True)
+        self.execute("blockdev-remove-medium", id=name)
+        self.execute("blockdev-del", **{"node-name": iso})
+
+    def unplug_drive(self, name):
+        self.execute("device_del", id=f"{name}-bus")
+        self.wait_event("DEVICE_DELETED", device=f"{name}-bus")
+
     def _send(self, message):
         data = json.dumps(message).encode() + b"\r\n"
         while data:
