@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from client import MIB, iterate, refused
+from client import MIB, iterate, iterate_until, refused
 
 MAKEABLE = ["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "udf", "ocfs2", "gfs2"]
 # What the refusal names.
@@ -153,6 +153,42 @@ def test_read_only_media(service, disks, define, target, command, tmp_path):
             pool.Delete()
     finally:
         command("blockdev", "--setrw", disks[0])
+
+
+def medium(name, folder, *files):
+    """An ISO of empty files that can be put into a drive."""
+    folder.mkdir()
+    for file in files:
+        (folder / file).write_bytes(bytes(MIB))
+    subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", name.upper(), "-o", f"/srv/out/{name}",
+                    str(folder)], check=True, timeout=60)
+
+
+def test_a_medium_is_changed(service, define, monitor, command, tmp_path):
+    """systemd unmounts what was on the one that is gone; whoever does, it is told."""
+    medium("first", tmp_path / "a", "one")
+    medium("second", tmp_path / "b", "two")
+    drive = monitor.plug_drive("drive")
+    monitor.insert("drive", "first")
+    iterate_until(lambda: on_disk(drive) == "iso9660", 30, "the medium")
+    pool = define(drive, "iso9660", {"start": True})
+    assert set(service.volumes(pool)) == {"one"} and pool.get("Health") == "ok"
+    log = service.log()
+    monitor.eject("drive", "first")
+    log.wait_changed(pool.path, "Health", "inaccessible", 30)
+    assert pool.get("Problems") and set(service.volumes(pool)) == {"one"}
+    # Another one is not what was mounted, until it is asked for.
+    monitor.insert("drive", "second")
+    iterate_until(lambda: command("blkid", "-p", "-o", "value", "-s", "LABEL", drive).strip() == "SECOND", 30,
+                  "the second medium")
+    pool.Refresh()
+    assert pool.get("Health") == "inaccessible" and set(service.volumes(pool)) == {"one"}
+    pool.Stop()
+    pool.Start()
+    assert pool.get("Health") == "ok" and set(service.volumes(pool)) == {"two"}
+    pool.Stop()
+    monitor.eject("drive", "second")
+    monitor.unplug_drive("drive")
 
 
 def test_nothing_is_overwritten_unasked(disks, define, started, target, command):
