@@ -287,20 +287,32 @@ static int check_permissions(Create *c, const VolumeRow *row)
                 c->def->name, c->ctx->pool->name, row->mode, row->owner, row->group);
 }
 
+/*
+ * lvm changes a volume of which a part is gone as well as any other: only what is all there at that moment
+ * is to be told of.
+ */
 static int remove_tag(Create *c)
 {
         _cleanup_free_ char *path = NULL, *pool = NULL;
-        const char *argv[] = {
-                "lvm", "lvchange", "--config", LOGICAL_NO_ARCHIVE, "--deltag", LOGICAL_UNFINISHED_TAG,
-                NULL,  NULL,       NULL};
+        const char *argv[] = {"lvm",      "lvchange",
+                              "--config", "log{silent=0} " LOGICAL_NO_ARCHIVE,
+                              "--deltag", LOGICAL_UNFINISHED_TAG,
+                              "--select", "lv_health_status!=partial",
+                              NULL,       NULL,
+                              NULL};
         g_autoptr(GError) gerror = NULL;
+        g_autofree gchar *said = NULL;
 
         if (asprintf(&path, "%s/%s", c->ctx->pool->source.name, c->def->name) < 0 ||
             asprintf(&pool, "%s/%s", c->ctx->pool->source.name, strempty(c->new_pool)) < 0)
                 return error_set_errno(c->ctx->error, ENOMEM, "Cannot make volume '%s'", c->def->name);
-        argv[6] = path;
-        argv[7] = c->new_pool ? pool : NULL;
-        return bd_utils_exec_and_report_error(argv, NULL, &gerror) ? 0 : fail(c, &gerror);
+        argv[8] = path;
+        argv[9] = c->new_pool ? pool : NULL;
+        if (bd_utils_exec_and_capture_output(argv, NULL, &said, &gerror))
+                return 0;
+        if (g_error_matches(gerror, BD_UTILS_EXEC_ERROR, BD_UTILS_EXEC_ERROR_NOOUT))
+                return refuse(c, STORAGE_ERROR_FAILED, "a device on which a part of it lies is gone");
+        return fail(c, &gerror);
 }
 
 static int read_row(Create *c, bool now, VolumeRow *ret)
