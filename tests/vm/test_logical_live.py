@@ -98,6 +98,48 @@ def test_others_changes_are_told(service, pool, command):
     assert volumes(service, pool) == {"off"}
 
 
+def in_time(tell):
+    """Whether a second is enough to be told, or what lvs itself takes here four times over; at the first try or at one
+    of the two after it, as others use the processor. tell(n) gives how long it took from the change on."""
+    took = []
+    for n in range(3):
+        seconds = tell(n)
+        begin = time.monotonic()
+        lvs()
+        took.append((seconds, time.monotonic() - begin))
+    assert any(seconds < max(1, 4 * lvs_took) for seconds, lvs_took in took), took
+
+
+def test_others_volume_is_told_within_a_second(service, pool, command):
+    log = service.log()
+
+    def make(n):
+        command("lvcreate", "-L", "8M", "-n", f"seen{n}", "vg0")
+        made = time.monotonic()
+        return log.wait_for(lambda s: s.member == "InterfacesAdded" and s.args[0].endswith(f"/seen{n}"),
+                            PATIENCE).time - made
+    in_time(make)
+
+
+def test_a_pulled_disk_is_told_within_a_second(service, disks, monitor):
+    hot = monitor.plug_disk("hot", 256 << 20)
+    pool = define(service, [disks[0], hot], build=True, start=True)
+
+    def pull(_n):
+        log = service.log()
+        # QEMU says that it is out when the kernel has let go of it.
+        monitor.unplug_disk("hot", keep=True)
+        pulled = time.monotonic()
+        took = log.wait_changed(pool.path, "Health", "degraded", PATIENCE).time - pulled
+        log.close()
+        monitor.plug_disk("hot", 256 << 20)
+        pool.wait_for("Health", "ok", PATIENCE)
+        return took
+    in_time(pull)
+    pool.Stop()
+    monitor.unplug_disk("hot")
+
+
 @pytest.fixture
 def passed_on(command):
     """udev passes events on at once: its rules take an emulated processor a tenth of a second for each of them."""
@@ -271,6 +313,31 @@ def test_worker_killed_while_it_makes_a_volume(service, pool, delay):
     assert not made or "victim" in lvs()
     pool.CreateVolume("next", 8 * MIB, {"wait": 60_000_000})
     assert "next" in volumes(service, pool)
+
+
+def test_a_disk_is_lost_before_a_new_volume_is_whole(service, disks, monitor):
+    """lvm would take the tag from what is left of it, and it would be told of as a volume."""
+    hot = monitor.plug_disk("hot", 256 << 20)
+    pool = define(service, [disks[0], hot], build=True, start=True)
+    log = service.log()
+    pending = pool.start("CreateVolume", "victim", 640 * MIB, {"wait": 60_000_000})
+    process = iterate_until(lambda: lvm_command("lvchange --deltag"), 60, "lvchange")
+    os.kill(process, signal.SIGSTOP)
+    try:
+        monitor.unplug_disk("hot", keep=True)
+    finally:
+        os.kill(process, signal.SIGCONT)
+    with pytest.raises(GLib.Error) as error:
+        pending.wait(60)
+    assert error_name(error.value).endswith(".Failed") and "is gone" in error.value.message
+    pool.wait_for("Health", "degraded", PATIENCE)
+    assert volumes(service, pool) == set() == set(lvs())
+    assert not [s for s in log.signals if s.member == "InterfacesAdded" and s.args[0].endswith("/victim")]
+    monitor.plug_disk("hot", 256 << 20)
+    pool.wait_for("Health", "ok", PATIENCE)
+    pool.CreateVolume("victim", 640 * MIB, {"wait": 60_000_000})
+    pool.Stop()
+    monitor.unplug_disk("hot")
 
 
 def test_a_disk_goes_and_comes_back(service, disks, monitor, command):
