@@ -2,17 +2,19 @@
 """Snapshots of raw files on file systems whose files can share blocks, and where they cannot."""
 
 import os
-import signal
+import random
 import time
 
 import pytest
 
 import images
-from client import MIB, full_name, iterate_until, refused
+from client import MIB, full_name, refused
 from filesystems import FileSystem
+from killing import Killings
 
 SNAPSHOTS = "Volume.Snapshots"
 SIZE = 8 * MIB
+SEED = int(os.environ.get("STORAGED_TEST_SEED", str(random.randrange(2**32))))
 
 
 @pytest.fixture(params=["xfs", "btrfs"])
@@ -150,19 +152,14 @@ def test_killed(daemon, service, pool, shared, raw):
     old = images.contents(path, "raw")
     images.write(path, 5, 0, SIZE, "raw")
     new = images.contents(path, "raw")
-    for i in range(8):
+    print(f"seed {SEED}")
+    killings = Killings(daemon, random.Random(SEED), 6, ["worker"])
+    for i in killings:
         method, name = (("RevertSnapshot", "old"), ("CreateSnapshot", f"s{i}"))[i % 2]
-        pending = snapshots.start(method, name, {})
-        time.sleep(0.004 * i)
-        for pid in daemon.workers("data"):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        iterate_until(lambda: pending.done, 30)
+        error = killings.cut_off(method, snapshots.start(method, name, {}))
         found = images.contents(path, "raw")
         assert found in (old, new) and volume.get("Problem") == "", i
-        assert pending.error is not None or found == old or method == "CreateSnapshot"
+        assert error is not None or found == old or method == "CreateSnapshot"
         if f"s{i}" in names(snapshots):
             assert images.contents(f"{shared}/.storaged-snap-disk@1.raw@s{i}", "raw") == found
         images.write(path, 5, 0, SIZE, "raw")

@@ -3,17 +3,16 @@
 
 import os
 import random
-import signal
 import subprocess
 import time
 
 import pytest
-from gi.repository import GLib
 
 import images
-from client import MIB, error_name, full_name, iterate_until, refused
+from client import MIB, full_name, refused
 from filesystems import FileSystem
 from harness import SLOWNESS
+from killing import Killings
 
 SNAPSHOTS = "Volume.Snapshots"
 SIZE = 4 * MIB
@@ -229,18 +228,6 @@ def test_cancelled(service, slow):
     assert volume.get("Problem") == "" and images.check(path) == 0
 
 
-def kill(daemon, victim):
-    if victim in ("worker", "both"):
-        for pid in daemon.workers("data"):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-    if victim in ("daemon", "both"):
-        daemon.kill()
-        daemon.start()
-
-
 @pytest.mark.private
 @pytest.mark.limit(240)
 def test_killed_at_random_moments(world, daemon, service, pool, slow):
@@ -253,24 +240,16 @@ def test_killed_at_random_moments(world, daemon, service, pool, slow):
     old = images.contents(path)
     images.write(path, 9, 0, MIB)
     new = images.contents(path)
-    now, took, hit = new, 1.0, 0
-    for i in range(ROUNDS):
+    now, killings = new, Killings(daemon, rng, ROUNDS)
+    for i in killings:
         action = rng.choice(["create", "revert", "delete"])
         there = names(snapshots)
         name = "base" if action != "create" and "s" not in there else "s"
         action = "revert" if action == "delete" and name == "base" else action
         if action == "create" and "s" in there:
             action = "delete"
-        pending = snapshots.start({"create": "CreateSnapshot", "revert": "RevertSnapshot",
-                                   "delete": "DeleteSnapshot"}[action], name, {})
-        time.sleep(rng.random() * took)
-        kill(daemon, rng.choice(["worker", "daemon", "both"]))
-        iterate_until(lambda: pending.done, 60, f"the end of {action} (seed {SEED}, round {i})")
-        took = 0.7 * took + 0.3 * pending.seconds if pending.error is None else took
-        if pending.error is not None:
-            hit += 1
-            assert error_name(pending.error).endswith((".Failed", ".Interrupted", ".NoReply", ".Cancelled")), (
-                pending.error.message)
+        killings.cut_off(action, snapshots.start({"create": "CreateSnapshot", "revert": "RevertSnapshot",
+                                                  "delete": "DeleteSnapshot"}[action], name, {}))
         images.wait_released(path)
         problem = volume.get("Problem")
         found = images.contents(path)
@@ -290,4 +269,3 @@ def test_killed_at_random_moments(world, daemon, service, pool, slow):
             assert found == old and volume.get("Problem") == "" and images.check(path) == 0, what
         now = found
         assert images.check(path) == 0 or problem, what
-    assert hit > 0, "no kill was in time"
