@@ -75,9 +75,21 @@ static int set_kind(TransferEnd *end, const struct stat *st)
         }
 }
 
+/* A server that does not trust root need not let us; and then it does not mind what is asked for either. */
+static void open_buffered(TransferEnd *end, int flags)
+{
+        char path[sizeof("/proc/self/fd/") + 16];
+        int fd;
+
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%i", end->given);
+        fd = open(path, (flags & (O_ACCMODE | O_APPEND)) | O_CLOEXEC | O_NOCTTY);
+        if (fd >= 0)
+                end->fd = fd;
+}
+
 int end_open(BackendContext *ctx, int fd, const char *volume, bool foreign, bool write, TransferEnd *ret)
 {
-        TransferEnd end = {.ctx = ctx, .fd = fd, .volume = volume, .foreign = foreign};
+        TransferEnd end = {.ctx = ctx, .fd = fd, .given = fd, .volume = volume, .foreign = foreign};
         int r, flags = fcntl(fd, F_GETFL);
         struct stat st;
         off_t position;
@@ -100,6 +112,8 @@ int end_open(BackendContext *ctx, int fd, const char *volume, bool foreign, bool
                         return end_fail(&end, errno, write);
                 end.offset = (uint64_t) position;
         }
+        if (foreign && flags & O_DIRECT && !end_is_stream(&end))
+                open_buffered(&end, flags);
         *ret = end;
         return 0;
 }
@@ -107,7 +121,9 @@ int end_open(BackendContext *ctx, int fd, const char *volume, bool foreign, bool
 void end_done(TransferEnd *end)
 {
         if (end->foreign && !end->sequential)
-                (void) lseek(end->fd, (off_t) end->offset, SEEK_SET);
+                (void) lseek(end->given, (off_t) end->offset, SEEK_SET);
+        if (end->fd != end->given)
+                end->fd = safe_close(end->fd);
         free(end->held);
         end->held = NULL;
 }
@@ -150,7 +166,10 @@ bool end_is_same(const TransferEnd *a, const TransferEnd *b)
  * back. */
 static int wait_ready(const TransferEnd *end, short events)
 {
+        /* Once for a moment, after which the look tells how far it is: a client may give no more for hours. */
+        static const struct timespec moment = {.tv_nsec = 300 * 1000 * 1000};
         struct pollfd p = {.fd = end->fd, .events = events};
+        const struct timespec *time = &moment;
         sigset_t cancel, before;
         int r;
 
@@ -159,9 +178,12 @@ static int wait_ready(const TransferEnd *end, short events)
         (void) sigprocmask(SIG_BLOCK, &cancel, &before);
         do {
                 r = end_check_cancelled(end);
-                if (r >= 0)
-                        r = ppoll(&p, 1, NULL, &before) < 0 ? -errno : 1;
-        } while (r == -EINTR);
+                if (r >= 0) {
+                        r = ppoll(&p, 1, time, &before);
+                        r = r < 0 ? -errno : r;
+                        time = NULL;
+                }
+        } while (r == -EINTR || r == 0);
         (void) sigprocmask(SIG_SETMASK, &before, NULL);
         return r < 0 && !sd_bus_error_is_set(end->ctx->error) ? end_fail(end, r, events & POLLOUT) : r;
 }
@@ -199,8 +221,6 @@ static int after_failure(const TransferEnd *end, bool write)
 
 int end_read(TransferEnd *end, void *buffer, size_t n, size_t *ret)
 {
-        /* Of a file with O_DIRECT only whole pages can be read. */
-        size_t wanted = end_is_stream(end) ? n : (n + PAGE_MASK) & ~PAGE_MASK;
         int r = 0;
 
         while (r >= 0) {
@@ -209,9 +229,9 @@ int end_read(TransferEnd *end, void *buffer, size_t n, size_t *ret)
                 r = end_is_stream(end) ? wait_ready(end, POLLIN) : 0;
                 if (r < 0)
                         break;
-                got = read_some(end, buffer, wanted);
+                got = read_some(end, buffer, n);
                 if (got >= 0) {
-                        *ret = (size_t) got < n ? (size_t) got : n;
+                        *ret = (size_t) got;
                         end->offset += *ret;
                         return 0;
                 }

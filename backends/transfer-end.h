@@ -13,7 +13,8 @@ typedef enum EndKind { END_FILE, END_DEVICE, END_PIPE, END_SOCKET } EndKind;
 typedef struct TransferEnd {
         BackendContext *ctx;
         const char *volume; /* its name, for messages; borrowed */
-        int fd;             /* borrowed */
+        int fd;    /* what is read or written: given, or owned */
+        int given; /* borrowed */
         EndKind kind;
         bool foreign;      /* a client's */
         bool sequential;   /* has no positions: a stream, or a file that is only appended to */
@@ -28,8 +29,9 @@ typedef struct TransferEnd {
 } TransferEnd;
 
 /*
- * fd is to be read, or written. A client's begins at its position, as read() and write() would.
- * InvalidArgument if it is of a kind that has no bytes, or is not open for that.
+ * fd is to be read, or written. A client's begins at its position, as read() and write() would; if it has
+ * O_DIRECT, which takes whole blocks only, it is opened once more without, as its flags are the client's.
+ * InvalidArgument if it is of a kind that has no bytes, or is not open for that. Freed with end_done().
  */
 int end_open(BackendContext *ctx, int fd, const char *volume, bool foreign, bool write, TransferEnd *ret);
 /* A client's position is behind what was transferred, as read() and write() leave it. */
@@ -44,8 +46,7 @@ bool end_is_stream(const TransferEnd *end);
 /* They are one file or device. */
 bool end_is_same(const TransferEnd *a, const TransferEnd *b);
 
-/* Waits for some bytes, n at most; the buffer begins at a page, and has room for whole pages. *ret is 0 only
- * at the end. Cancelled, if that is asked for meanwhile. */
+/* Waits for some bytes, n at most. *ret is 0 only at the end. Cancelled, if that is asked for meanwhile. */
 int end_read(TransferEnd *end, void *buffer, size_t n, size_t *ret);
 /* All n. */
 int end_write(TransferEnd *end, const void *buffer, size_t n);

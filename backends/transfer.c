@@ -9,7 +9,6 @@
 #include "backends/transfer-hash.h"
 
 #define BUFFER_SIZE (512U * 1024U)
-#define BUFFER_ALIGN 4096U
 /* What is looked at at once for being zero: smaller holes save little and cost much. */
 #define GRAIN_SIZE (64U * 1024U)
 /* Between two looks at whether it is cancelled. */
@@ -196,7 +195,7 @@ static int prepare(Flow *f)
         int r;
 
         for (size_t i = 0; i < 2; i++) {
-                f->buffers[i] = aligned_alloc(BUFFER_ALIGN, BUFFER_SIZE);
+                f->buffers[i] = malloc(BUFFER_SIZE);
                 if (!f->buffers[i])
                         return error_set_errno(t->ctx->error, ENOMEM, "Cannot transfer volume '%s'",
                                                t->name);
@@ -347,9 +346,11 @@ int transfer_measure(BackendContext *ctx, int peer, const char *name, uint64_t *
         int r;
 
         r = end_open(ctx, peer, name, true, false, &f.from);
-        if (r >= 0)
-                r = set_length(&f);
+        if (r < 0)
+                return r;
+        r = set_length(&f);
         if (r >= 0)
                 *ret = f.length;
+        end_done(&f.from);
         return r;
 }

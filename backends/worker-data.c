@@ -8,25 +8,38 @@
 /* A few tries to write, each of which may take a minute. */
 #define ANSWER_USEC (300 * USEC_PER_SEC)
 
+static void tell_progress(DataWorker *w)
+{
+        uint64_t now = now_monotonic();
+
+        if (!w->untold || now - w->last < PROGRESS_USEC)
+                return;
+        w->last = now;
+        w->untold = false;
+        (void) sd_bus_emit_signal(w->bus, WORKER_PATH, WORKER_INTERFACE, "Progress", "tt", w->done, w->total);
+        (void) sd_bus_flush(w->bus);
+}
+
+/* It is asked between any two steps: before one that may last what is known of those before is told. */
 static bool on_cancelled(BackendContext *ctx)
 {
+        tell_progress(ctx->userdata);
         return worker_is_cancelled();
 }
 
 static void on_progress(BackendContext *ctx, uint64_t done, uint64_t total)
 {
         DataWorker *w = ctx->userdata;
-        uint64_t now = now_monotonic();
 
-        if (now - w->last < PROGRESS_USEC)
-                return;
-        w->last = now;
-        (void) sd_bus_emit_signal(w->bus, WORKER_PATH, WORKER_INTERFACE, "Progress", "tt", done, total);
-        (void) sd_bus_flush(w->bus);
+        w->done = done;
+        w->total = total;
+        w->untold = true;
+        tell_progress(w);
 }
 
 BackendContext data_context(DataWorker *w, const PoolDef *pool, sd_bus_error *error)
 {
+        w->untold = false;
         return (BackendContext){
                 .pool = pool,
                 .error = error,

@@ -10,7 +10,9 @@
 
 typedef struct DataWorker {
         sd_bus *bus;
-        uint64_t last; /* CLOCK_MONOTONIC: the last progress was told */
+        uint64_t last;        /* CLOCK_MONOTONIC: the last progress was told */
+        uint64_t done, total; /* how far it is */
+        bool untold;          /* that was not told yet */
 } DataWorker;
 
 /* A call about one volume of a pool. */

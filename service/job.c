@@ -9,6 +9,10 @@
 #define PROGRESS_USEC (250 * USEC_PER_MSEC)
 /* A century: what takes longer is not known, and would not fit at last. */
 #define EXPECTED_MAX_USEC (UINT64_C(100 * 365 * 24 * 3600) * USEC_PER_SEC)
+/* Nothing moves: for so long, and for so many times as long as it took last until something did, as some
+ * tools tell of each hundredth only. */
+#define STALLED_USEC (2 * USEC_PER_SEC)
+#define STALLED_FACTOR 4U
 
 static const char *const job_state_names[] = {
         [JOB_QUEUED] = "queued",       [JOB_RUNNING] = "running", [JOB_CANCELLING] = "cancelling",
@@ -116,6 +120,7 @@ Job *job_unref(Job *job)
         job_unlink(job);
         sd_event_source_disable_unref(job->timer);
         sd_event_source_disable_unref(job->progress);
+        sd_event_source_disable_unref(job->stalled);
         data_job_free(job->data_job);
         if (job->free_data)
                 job->free_data(job->data);
@@ -167,12 +172,39 @@ void job_set_queued(Job *job)
         change_state(job, JOB_RUNNING, JOB_QUEUED);
 }
 
+static void tell_progress(Job *job)
+{
+        if (job->published && !job_is_over(job))
+                job->manager->hooks->job_changed(job, JOB_CHANGE_PROGRESS);
+}
+
 static int on_progress_time(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        tell_progress(userdata);
+        return 0;
+}
+
+/* Lets a timer of the job that rings once ring so much later, whether it is set or not. */
+static void set_timer(Job *job, sd_event_source **timer, uint64_t usec, uint64_t accuracy,
+                      sd_event_time_handler_t handler)
+{
+        if (!*timer) {
+                (void) sd_event_add_time_relative(job->manager->event, timer, CLOCK_MONOTONIC, usec, accuracy,
+                                                  handler, job);
+                return;
+        }
+        (void) sd_event_source_set_time_relative(*timer, usec);
+        (void) sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
+}
+
+static int on_stalled(sd_event_source *s, uint64_t usec, void *userdata)
 {
         Job *job = userdata;
 
-        if (job->published && !job_is_over(job))
-                job->manager->hooks->job_changed(job, JOB_CHANGE_PROGRESS);
+        job->rate = job->expected_end = 0;
+        /* When it goes on, the pause does not count. */
+        job->rate_usec = 0;
+        tell_progress(job);
         return 0;
 }
 
@@ -184,6 +216,15 @@ static uint64_t expect_end(const Job *job)
                 return 0;
         left = (double) (job->bytes_total - job->bytes_done) * USEC_PER_SEC / (double) job->rate;
         return left < (double) EXPECTED_MAX_USEC ? now_realtime() + (uint64_t) left : 0;
+}
+
+static void note_movement(Job *job)
+{
+        uint64_t now = now_monotonic(), gap = job->moved_usec > 0 ? now - job->moved_usec : 0;
+        uint64_t usec = gap * STALLED_FACTOR > STALLED_USEC ? gap * STALLED_FACTOR : STALLED_USEC;
+
+        job->moved_usec = now;
+        set_timer(job, &job->stalled, usec, PROGRESS_USEC, on_stalled);
 }
 
 static void measure_rate(Job *job)
@@ -204,21 +245,15 @@ void job_set_progress(Job *job, uint64_t done, uint64_t total)
 {
         int enabled = 0;
 
+        if (done != job->bytes_done)
+                note_movement(job);
         job->bytes_done = done;
         job->bytes_total = total;
         measure_rate(job);
-        if (!job->published)
-                return;
-        if (!job->progress) {
-                (void) sd_event_add_time_relative(job->manager->event, &job->progress, CLOCK_MONOTONIC,
-                                                  PROGRESS_USEC, USEC_PER_MSEC, on_progress_time, job);
-                return;
-        }
-        (void) sd_event_source_get_enabled(job->progress, &enabled);
-        if (enabled != SD_EVENT_OFF)
-                return;
-        (void) sd_event_source_set_time_relative(job->progress, PROGRESS_USEC);
-        (void) sd_event_source_set_enabled(job->progress, SD_EVENT_ONESHOT);
+        if (job->progress)
+                (void) sd_event_source_get_enabled(job->progress, &enabled);
+        if (job->published && enabled == SD_EVENT_OFF)
+                set_timer(job, &job->progress, PROGRESS_USEC, USEC_PER_MSEC, on_progress_time);
 }
 
 static void job_keep(Job *job)
@@ -293,6 +328,7 @@ void job_finish(Job *job, const sd_bus_error *error)
         if (job->close_data)
                 job->close_data(job->data);
         job->progress = sd_event_source_disable_unref(job->progress);
+        job->stalled = sd_event_source_disable_unref(job->stalled);
         if (job->state == JOB_SUCCEEDED && job->bytes_total > 0)
                 job->bytes_done = job->bytes_total;
         if (job->pool)

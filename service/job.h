@@ -65,13 +65,16 @@ struct Job {
         JobState state;
         bool cancelable, cancel_asked;
         uint64_t bytes_done, bytes_total, rate, expected_end; /* bytes, bytes/s, µs UTC */
-        uint64_t rate_usec, rate_bytes;                       /* where the rate was last measured */
+        uint64_t rate_usec, rate_bytes;                       /* where the rate was last measured; 0: nowhere
+                                                               */
+        uint64_t moved_usec;                                  /* when bytes_done last changed */
         bool published, handed_out;
         Job *next_flushing;        /* in pool->flushing */
         bool linked;               /* still in the manager's list */
         bool kept;                 /* over, and shown for a while; the list of these has a reference */
         sd_event_source *timer;    /* until it is shown, or until it is forgotten */
         sd_event_source *progress; /* holds back progress signals */
+        sd_event_source *stalled;  /* until nothing has moved for so long that its rate is none */
         TAILQ_HEAD(, JobWaiter) waiters;
 
         /* Its end. */

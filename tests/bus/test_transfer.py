@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -425,6 +426,70 @@ def test_clients_that_stall_hold_up_nobody_else(service, pool, folder):
     for job in jobs:
         assert service.wait_job(job)["State"] == "succeeded"
     assert all(read_file(f"{folder}/s{i}")[:100] == content(100) for i in range(10))
+
+
+def rested(pid):
+    """How often the process has gone to sleep so far."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
+
+
+def sleeps_on(pid, seconds=2.5):
+    """Whether nothing wakes it for so long, but perhaps once what has nothing to do with it."""
+    before = rested(pid)
+    time.sleep(seconds)
+    return rested(pid) - before <= 1
+
+
+def feed(job, fd, seconds):
+    """Gives 80 KiB a second for so long, and longer, until they are seen to move."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or job.get("Rate") == 0:
+        os.write(fd, bytes(4096))
+        time.sleep(0.05)
+
+
+def test_rate_of_a_client_that_stalls(daemon, service, pool):
+    """It is none soon, and nobody wakes up to see that again; when it goes on, the pause does not count."""
+    volume, log = make_raw(service, pool, size=64 * MIB), service.log()
+    (_, path), fds = volume.OpenUpload(64 * MIB, {}, want_fds=True)
+    job = service.job(path)
+    feed(job, fds[0], 1)
+    log.wait_changed(path, "Rate")
+    for _ in range(2):
+        assert job.get("Rate") > 0 and job.get("ExpectedEndTime") > 0
+        log.clear()
+        began = time.monotonic()
+        log.wait_changed(path, "Rate", 0, timeout=20)
+        print(f"seen to stall after {time.monotonic() - began:.1f} s")
+        assert (job.get("Rate"), job.get("ExpectedEndTime"), job.get("State")) == (0, 0, "running")
+        log.clear()
+        wait_until(lambda: sleeps_on(daemon.pid()), 20, "a service that sleeps", 0)
+        assert log.select("PropertiesChanged", path) == []
+        feed(job, fds[0], 0)
+        assert job.get("Rate") > 20 * 1024, "what it is now, not since the pause began"
+        feed(job, fds[0], 1)
+    job.Cancel()
+    os.close(fds[0])
+
+
+def test_rate_of_a_client_that_is_slow(service, pool):
+    """What moves from time to time has not stalled."""
+    volume, log = make_raw(service, pool, size=64 * MIB), service.log()
+    (_, path), fds = volume.OpenUpload(64 * MIB, {}, want_fds=True)
+    job = service.job(path)
+    for i in range(4):
+        os.write(fds[0], bytes(4096))
+        if i == 3:
+            break
+        job.wait_for("BytesDone", 4096 * (i + 1))
+        if i == 2:
+            log.clear()
+        time.sleep(2.7)
+    assert [s.args[1]["Rate"] for s in log.select("PropertiesChanged", path) if s.args[1].get("Rate") == 0] == []
+    assert 0 < job.get("Rate") < 4096
+    job.Cancel()
+    os.close(fds[0])
 
 
 def test_upload_below_overlays(service, pool, folder):

@@ -210,18 +210,47 @@ def test_blocking_or_not_is_the_client_s(data, volume, kind, blocking):
         os.close(peer)
 
 
-def test_direct_io(data, volume, folder):
-    """A file that only gives whole pages."""
-    sent = content(MIB + 5)
-    (folder / "client").write_bytes(sent)
+def open_direct(path, flags):
     try:
-        fd = os.open(folder / "client", os.O_RDONLY | os.O_DIRECT)
+        return os.open(path, flags | os.O_DIRECT)
     except OSError as e:
         pytest.skip(f"no O_DIRECT: {e}")
+
+
+def test_direct_io_of_a_source(data, volume, folder):
+    """It only gives whole blocks: that is no matter of a client's."""
+    sent = content(MIB + 5)
+    (folder / "client").write_bytes(sent)
+    fd = open_direct(folder / "client", os.O_RDONLY)
     assert data.upload(volume, fd, sha256=True) == (len(sent), sha(sent))
     assert whole(volume)[:len(sent)] == sent
-    os.lseek(fd, 4096, os.SEEK_SET)
-    assert data.upload(volume, fd, sha256=True, length=5000) == (5000, sha(sent[4096:9096]))
+    for at in (4096, 4097):
+        os.lseek(fd, at, os.SEEK_SET)
+        assert data.upload(volume, fd, sha256=True, length=5000) == (5000, sha(sent[at:at + 5000]))
+        assert os.lseek(fd, 0, os.SEEK_CUR) == at + 5000
+    assert fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT
+    os.close(fd)
+
+
+@pytest.mark.parametrize("options", [{}, {"sparse": True}, {"sha256": True}], ids=["plain", "sparse", "sha256"])
+@pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND], ids=["wronly", "rdwr", "append"])
+def test_direct_io_of_a_destination(data, volume, folder, flags, options):
+    """It only takes whole blocks, and the last one is none; nor is where it begins."""
+    sent = content(MIB) + bytes(MIB) + content(5)
+    os.pwrite(volume, sent, 0)
+    (folder / "client").write_bytes(b"before")
+    fd = open_direct(folder / "client", flags)
+    os.lseek(fd, 3, os.SEEK_SET)
+    kept = b"before" if flags & os.O_APPEND else b"bef"
+    assert data.download(volume, fd, length=len(sent), **options) == (len(sent), sha(sent) if "sha256" in options else "")
+    assert (folder / "client").read_bytes() == kept + sent
+    assert fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT, "its flags are its own"
+    if not flags & os.O_APPEND:
+        assert os.lseek(fd, 0, os.SEEK_CUR) == 3 + len(sent)
+    before = fds_of(data.process.pid)
+    for _ in range(5):
+        data.download(volume, fd, length=5, **options)
+    data.wait(lambda: set(fds_of(data.process.pid)) <= set(before))
     os.close(fd)
 
 
