@@ -14,6 +14,7 @@
 #include "backends/copy-raw.h"
 #include "backends/file-volume.h"
 #include "backends/image-chain.h"
+#include "backends/image-verify.h"
 #include "backends/vmdk-name.h"
 #include "backends/worker-data.h"
 
@@ -451,6 +452,9 @@ static int copy(Copy *c)
                 return put_head(c, plain);
         if (r >= 0)
                 r = set_own_name(c);
+        /* A guest's disk may begin with a header of its choice. */
+        if (r >= 0 && !c->device && image_format_is_plain(c->format))
+                r = image_verify_format(&c->ctx, c->to, c->def->name, "raw");
         return r < 0 ? r : sync_all(c);
 }
 

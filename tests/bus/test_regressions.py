@@ -10,6 +10,7 @@ import time
 import pytest
 from gi.repository import GLib
 
+import images
 from client import MIB, error_name, refused, vardict
 from harness import ONE_POOL, find_binary, name_owner, wait_until
 
@@ -270,3 +271,30 @@ def test_a_users_folder_leads_to_no_others(world):
     pool.wait_for("Health", "ok")
     volume = own.wait_volume(pool, "v")
     assert read() == b"public"
+
+
+@pytest.mark.parametrize("source", ["qcow2", "stale"])
+def test_a_guests_header_makes_no_image_of_its_disk(daemon, service, pool, folder, source):
+    """What a guest writes to the begin of its disk is data there; in a raw file it would be a header, and name the disks of
+    others as what that is built on."""
+    service.make_volume(pool, "theirs", MIB)
+    header, disk = f"{folder}/header", f"{folder}/disk"
+    images.qemu_img("create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", f"{folder}/theirs", header, MIB)
+    guests = service.make_volume(pool, "disk", 4 * MIB, format="qcow2" if source == "qcow2" else "raw")
+    if source == "qcow2":
+        images.qemu_img("convert", "-n", "-f", "raw", "-O", "qcow2", header, disk)
+        with refused("InvalidArgument") as e:
+            pool.CloneVolume(guests.path, "moved", {"format": "raw"})
+    else:
+        with asleep(daemon):
+            with open(header, "rb") as f, open(disk, "r+b") as out:
+                out.write(f.read())
+            pending = pool.start("CloneVolume", guests.path, "moved", {})
+            service.manager.ListPools({})
+        with refused("InvalidArgument") as e:
+            pending.wait()
+    assert "qcow2, not raw" in e.text
+    assert sorted(os.listdir(folder)) == ["disk", "header", "theirs"]
+    # As what it is, it may be copied.
+    clone, _ = pool.CloneVolume(guests.path, "copy", {"format": "qcow2"})
+    assert service.volume(clone).get("Format") == "qcow2"
