@@ -72,6 +72,11 @@ static inline Bus *bus_of(const Manager *m)
 int hold_until_scanned(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error);
 /* The same for every pool that is being looked at after a restart. */
 int hold_until_all_scanned(Bus *b, sd_bus_message *m, sd_bus_error *error);
+/*
+ * For calls that destroy contents on which others may be built: they wait until all pools are looked at again after a
+ * restart, but not for ever. 1: go on; 0: held.
+ */
+int hold_for_dependents(Bus *b, sd_bus_message *m);
 /* The same for calls that need not know the contents: they go on if the pool could not be looked at. */
 int hold_while_adopting(Bus *b, Pool *pool, sd_bus_message *m, sd_bus_error *error);
 /* For every message before anything else: what was held for it is forgotten once it is handled. */

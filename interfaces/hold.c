@@ -148,6 +148,21 @@ int hold_until_all_scanned(Bus *b, sd_bus_message *m, sd_bus_error *error)
         return 1;
 }
 
+int hold_for_dependents(Bus *b, sd_bus_message *m)
+{
+        Pool *pool;
+
+        TAILQ_FOREACH (pool, &b->manager->pools, entry) {
+                _cleanup_bus_error_free_ sd_bus_error waited = SD_BUS_ERROR_NULL;
+                int r = hold_while_adopting(b, pool, m, &waited);
+
+                /* One that does not answer stops the work on its own volumes only. */
+                if (r <= 0)
+                        return r == 0 ? 0 : 1;
+        }
+        return 1;
+}
+
 void hold_release(Bus *b, Pool *pool)
 {
         Held *h, *next;

@@ -143,8 +143,10 @@ static int method_delete(sd_bus_message *m, void *userdata, sd_bus_error *error)
         int r;
 
         r = options_read(m, options, ELEMENTSOF(options), error);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = hold_for_dependents(b, m);
+        if (r <= 0)
+                return r < 0 ? r : 1;
         r = access_check_volume(b, m, "delete-volume", v, force, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
@@ -183,8 +185,10 @@ static int method_resize(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = sd_bus_message_read(m, "t", &resize.capacity);
         if (r >= 0)
                 r = options_read(m, options, ELEMENTSOF(options), error);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = resize.shrink ? hold_for_dependents(b, m) : 1;
+        if (r <= 0)
+                return r < 0 ? r : 1;
         access.type = pool_type_to_string(v->pool->def->type);
         access.capacity = resulting_capacity(v, &resize);
         access.force = resize.force || resize.shrink;

@@ -49,8 +49,10 @@ int volume_method_commit(sd_bus_message *m, void *userdata, sd_bus_error *error)
         int r;
 
         r = read_wait(m, &wait, error);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = hold_for_dependents(b, m);
+        if (r <= 0)
+                return r < 0 ? r : 1;
         r = access_check_volume(b, m, "change-volume", v, false, &uid, error);
         if (r > 0 && backing)
                 r = access_check_volume(b, m, "change-volume", backing, false, &uid, error);

@@ -139,8 +139,10 @@ static int change(sd_bus_message *m, Volume *v, const Change *change, sd_bus_err
         r = sd_bus_message_read(m, "s", &name);
         if (r >= 0)
                 r = options_read(m, options, ELEMENTSOF(options), error);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = hold_for_dependents(b, m);
+        if (r <= 0)
+                return r < 0 ? r : 1;
         r = check_access(b, m, v, name, change, how.force, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;

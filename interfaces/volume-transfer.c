@@ -38,8 +38,10 @@ static int transfer(sd_bus_message *m, Volume *v, Way way, sd_bus_error *error)
         int r;
 
         r = read_arguments(m, way, &t, &wait, error);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = way.in ? hold_for_dependents(b, m) : 1;
+        if (r <= 0)
+                return r < 0 ? r : 1;
         r = access_check_volume(b, m, way.in ? "write-volume" : "read-volume", v, t.force, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;

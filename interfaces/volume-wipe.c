@@ -37,8 +37,10 @@ int volume_method_wipe(sd_bus_message *m, void *userdata, sd_bus_error *error)
         r = options_read(m, options, ELEMENTSOF(options), error);
         if (r >= 0)
                 r = read_algorithm(name, &algorithm, error);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = hold_for_dependents(b, m);
+        if (r <= 0)
+                return r < 0 ? r : 1;
         r = access_check_volume(b, m, "wipe-volume", v, force, &uid, error);
         if (r <= 0)
                 return r < 0 ? r : 1;

@@ -298,3 +298,23 @@ def test_a_guests_header_makes_no_image_of_its_disk(daemon, service, pool, folde
     # As what it is, it may be copied.
     clone, _ = pool.CloneVolume(guests.path, "copy", {"format": "qcow2"})
     assert service.volume(clone).get("Format") == "qcow2"
+
+
+@pytest.mark.limit(120)
+def test_dependents_in_a_pool_that_is_not_known_yet(world, daemon):
+    """After a restart a base may be known before those that are built on it."""
+    client = world.client(daemon)
+    bases, many = world.folder(), world.tmpfs("64m", ",nr_inodes=200k")
+    pool = client.make_pool("bases", bases)
+    client.make_volume(pool, "base", MIB)
+    images.qemu_img("create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", f"{bases}/base", f"{many}/overlay", MIB)
+    for i in range(50000):
+        os.close(os.open(f"{many}/{i}", os.O_CREAT | os.O_WRONLY))
+    client.make_pool("many", many)
+    for method, arguments in (("Delete", ()), ("Wipe", ()), ("Resize", (0, {"shrink": True}))):
+        daemon.kill()
+        daemon.start()
+        client = world.client(daemon)
+        volume = client.volume(client.pool(client.manager.GetPoolByName("bases")).GetVolume("base"))
+        with refused("HasDependents"):
+            getattr(volume, method)(*arguments)
