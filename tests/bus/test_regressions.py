@@ -193,7 +193,8 @@ def asleep(daemon):
         yield
     finally:
         for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("change", [{"allocate": True}, {"delta": True}, {"delta": True, "shrink": True}],
