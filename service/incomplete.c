@@ -172,16 +172,24 @@ char *incomplete_source(const Volume *v)
         return asprintf(&name, "%s/%s", v->pool->def->uuid, v->row.name) < 0 ? NULL : name;
 }
 
-static int forget_source(Manager *m, StoreChange **list, const char *pool_uuid, const char *volume)
+static Incomplete *next_from(Manager *m, const char *pool_uuid, const char *volume, Incomplete *last)
 {
         char name[INCOMPLETE_SOURCE_SIZE];
-        Incomplete *i;
-        int r = 0;
+        Incomplete *i = last ? RB_NEXT(IncompleteTree, &m->incomplete, last)
+                             : RB_MIN(IncompleteTree, &m->incomplete);
 
         (void) snprintf(name, sizeof name, "%s/%s", pool_uuid, volume);
-        RB_FOREACH (i, IncompleteTree, &m->incomplete) {
-                if (r < 0 || !streq_ptr(i->from, name))
-                        continue;
+        while (i && !streq_ptr(i->from, name))
+                i = RB_NEXT(IncompleteTree, &m->incomplete, i);
+        return i;
+}
+
+static int forget_source(Manager *m, StoreChange **list, const char *pool_uuid, const char *volume)
+{
+        Incomplete *i = NULL;
+        int r = 0;
+
+        while (r >= 0 && (i = next_from(m, pool_uuid, volume, i))) {
                 (void) free_and_strdup(&i->from, NULL);
                 announce(m, i->pool_uuid, i->volume);
                 r = write_file(m, list, i);
@@ -335,6 +343,41 @@ void incomplete_forget(Manager *m, const char *pool_uuid, const char *volume)
                 (void) store_apply(m->store, TAKE_PTR(list), forgotten, NULL);
 }
 
+static int rename_mark(Manager *m, StoreChange **list, Incomplete *i, const char *name)
+{
+        char *copy = strdup(name);
+
+        if (!copy)
+                return -ENOMEM;
+        RB_REMOVE(IncompleteTree, &m->incomplete, i);
+        free(i->volume);
+        i->volume = copy;
+        (void) RB_INSERT(IncompleteTree, &m->incomplete, i);
+        return write_file(m, list, i);
+}
+
+void incomplete_rename(Manager *m, const char *pool_uuid, const char *volume, const char *name)
+{
+        _cleanup_(store_change_freep) StoreChange *list = NULL;
+        char from[INCOMPLETE_SOURCE_SIZE];
+        Incomplete *i = NULL;
+        int r = 0;
+
+        (void) snprintf(from, sizeof from, "%s/%s", pool_uuid, name);
+        while (r >= 0 && (i = next_from(m, pool_uuid, volume, i))) {
+                r = free_and_strdup(&i->from, from);
+                if (r >= 0)
+                        r = write_file(m, &list, i);
+        }
+        while (r >= 0 && (i = next_of(m, pool_uuid, volume, NULL)))
+                r = rename_mark(m, &list, i, name);
+        announce(m, pool_uuid, name);
+        if (r >= 0 && list)
+                r = store_apply(m->store, TAKE_PTR(list), forgotten, NULL);
+        if (r < 0)
+                log_error("Cannot note that volume '%s' is called '%s' now", volume, name);
+}
+
 /* What is to be known when the changes are on disk, or are not. */
 typedef struct Applied {
         Manager *manager;
@@ -402,6 +445,11 @@ void incomplete_apply(Manager *m, StoreChange *list, const InPlaceChange *change
 bool incomplete_is_marked(const Volume *v)
 {
         return next_of(v->pool->manager, v->pool->def->uuid, v->row.name, NULL);
+}
+
+bool incomplete_knows(const Volume *v)
+{
+        return incomplete_is_marked(v) || next_from(v->pool->manager, v->pool->def->uuid, v->row.name, NULL);
 }
 
 static unsigned count_of_user(Manager *m, uid_t uid)

@@ -56,6 +56,8 @@ int incomplete_mend(Manager *m, StoreChange **list, const InPlaceChange *change,
 void incomplete_apply(Manager *m, StoreChange *list, const InPlaceChange *change, const char *intent);
 /* The volume is gone, or is a new one. */
 void incomplete_forget(Manager *m, const char *pool_uuid, const char *volume);
+/* The volume has another name now. */
+void incomplete_rename(Manager *m, const char *pool_uuid, const char *volume, const char *name);
 /* An overlay has less in it than before: to commit it once more does not mend what it left. */
 void incomplete_forget_source(Manager *m, const char *pool_uuid, const char *volume);
 /* How an overlay is named in a mark; owned by the caller. NULL: out of memory. */
@@ -64,6 +66,8 @@ char *incomplete_source(const Volume *v);
 /* LimitsExceeded: there are too many marks for a change in place of v that might leave another one. */
 int incomplete_require_room(const Volume *v, uid_t uid, sd_bus_error *error);
 bool incomplete_is_marked(const Volume *v);
+/* It is marked, or a mark names it as the overlay that something came from. */
+bool incomplete_knows(const Volume *v);
 /* What Volume.Problem says of it, in words for people, owned by the caller; *ret is NULL if it is not
  * marked. */
 int incomplete_describe(const Volume *v, char **ret);

@@ -5,6 +5,7 @@
 #include "service/incomplete.h"
 #include "service/snapshot-file.h"
 #include "service/unfinished.h"
+#include "service/volume-rename.h"
 #include "service/volume-secret.h"
 
 #define BACKOFF_MIN_USEC (100 * USEC_PER_MSEC)
@@ -190,9 +191,10 @@ static void on_rows(Pool *pool, sd_bus_message *m)
         while (sd_bus_message_read(m, "s", &name) > 0) {
                 Volume *v = volume_find(pool, name);
 
-                if (v)
+                if (v) {
+                        volume_follow_rename(v);
                         volume_gone(v);
-                else
+                } else
                         snapshot_file_remove(pool, name);
         }
 }

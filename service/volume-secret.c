@@ -106,6 +106,14 @@ void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume)
         (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
 }
 
+void volume_secret_rename(Manager *m, const char *pool_uuid, const char *volume, const char *name)
+{
+        VolumeSecret *s = find(m, pool_uuid, volume);
+
+        if (s)
+                (void) volume_secret_record(m, pool_uuid, name, s->secret_uuid, NULL, NULL);
+}
+
 const char *volume_secret_name(const Volume *v)
 {
         Manager *m = v->pool->manager;

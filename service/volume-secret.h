@@ -3,8 +3,8 @@
 
 /*
  * Which secret a volume was encrypted with: no image says so, and so a file of ours does, from its creation
- * until the volume is gone. A volume that was encrypted elsewhere, or has got another name, has none:
- * whoever needs its secret names that.
+ * until the volume is gone. A volume that was encrypted elsewhere, or has got another name while its pool was
+ * not watched, has none: whoever needs its secret names that.
  */
 
 #include "service/secret.h"
@@ -17,6 +17,8 @@
 /* done is called when it is on disk. */
 int volume_secret_record(Manager *m, const char *pool_uuid, const char *volume, const char *secret_uuid,
                          StoreDone done, void *userdata);
+/* The volume has another name now. */
+void volume_secret_rename(Manager *m, const char *pool_uuid, const char *volume, const char *name);
 /* The volume is gone. */
 void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume);
 

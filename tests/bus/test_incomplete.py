@@ -2,6 +2,7 @@
 """What makes an incomplete volume whole again and what does not, how much of that is remembered, and for how long."""
 
 import os
+import subprocess
 import time
 import uuid
 
@@ -291,6 +292,65 @@ def test_a_note_that_says_nothing_is_left_alone(world, daemon, service, base):
     service.wait_volume(service.pool(base.get("Pool")), "base")
     cut_off(service, service.volume(base.path), MIB)
     assert marks(daemon) == ["1", "2", "3"] and daemon.log().count("Skipped") == 2
+
+
+# files that get another name
+
+
+def has_birth(path):
+    return subprocess.run(["stat", "-c", "%W", path], capture_output=True, text=True, check=True).stdout.strip() != "0"
+
+
+def test_renamed(world, daemon, service, pool, folder, base):
+    """The file is what it was, and so is what is known of it; what gets its old name is another one."""
+    if not has_birth(base.get("Path")):
+        pytest.skip("no times of birth here")
+    cut_off(service, base, MIB)
+    os.rename(f"{folder}/base", f"{folder}/other")
+    other = service.wait_volume(pool, "other")
+    service.wait_gone(pool, "base")
+    assert is_incomplete(other)
+    service.make_volume(pool, "next", MIB)
+    os.rename(f"{folder}/other", f"{folder}/next")
+    service.wait_gone(pool, "other")
+    daemon.restart()
+    service = world.client(daemon)
+    assert is_incomplete(service.wait_volume(pool, "next"))
+    assert service.make_volume(pool, "base", MIB).get("Problem") == ""
+    service.volume(pool.GetVolume("next")).Wipe()
+    assert service.volume(pool.GetVolume("next")).get("Problem") == ""
+
+
+def test_renamed_overlay(service, pool, folder, cut_commit):
+    over, base = cut_commit
+    if not has_birth(base.get("Path")):
+        pytest.skip("no times of birth here")
+    os.rename(f"{folder}/over", f"{folder}/other")
+    service.wait_gone(pool, "over")
+    service.wait_volume(pool, "other").Commit()
+    assert base.get("Problem") == ""
+
+
+def test_renamed_with_its_secret(world, daemon, service, pool, folder, base):
+    if not has_birth(base.get("Path")):
+        pytest.skip("no times of birth here")
+    service.manager.SetSecret("key", b"x")
+    ((_usage, secret, _description),) = service.manager.ListSecrets()
+    with open(f"{daemon.state_dir}/volume-secrets/1", "w", encoding="ascii") as f:
+        f.write(f"pool={pool.get('UUID')}\nvolume=base\nsecret={secret}\n")
+    daemon.restart()
+    service = world.client(daemon)
+    service.wait_volume(pool, "base")
+    os.rename(f"{folder}/base", f"{folder}/other")
+    service.wait_gone(pool, "base")
+    daemon.restart()
+    service = world.client(daemon)
+    service.wait_volume(pool, "other")
+    with refused("HasDependents") as refusal:
+        service.manager.RemoveSecret("key")
+    assert "'other'" in refusal.text and "'base'" not in refusal.text
+    service.volume(pool.GetVolume("other")).Delete()
+    service.manager.RemoveSecret("key")
 
 
 # pools that come and go

@@ -247,6 +247,33 @@ def test_import_that_is_cut_off(daemon, service, disks):
         assert f.read(len(data)) == data and list(service.volumes(pool)) == [part]
 
 
+def test_leftover_of_a_pool_that_was_away(daemon, service, disks):
+    """At the start that finds what was cut off its pool is not defined: the partition goes when it is, with that UUID."""
+    pool = make_disk_pool(service, disks[1], "dos")
+    part, xml, name = Path(disks[1]).name + "1", pool.GetXML(), pool.get("Name")
+    data = os.urandom(4 * MIB)
+    reader, writer = os.pipe()
+    pool.ImportVolume(part, 0, {"length": len(data), "wait": 0}, fds=[reader])
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        pipe.write(data[:2 * MIB])
+        pipe.flush()
+        # systemd starts it again at once.
+        for path in (f"/etc/storaged/pools/{name}.xml", f"/run/storaged/active/{name}.xml"):
+            os.unlink(path)
+        daemon.kill()
+    for _ in range(2):
+        daemon.start()
+        assert name not in service.pool_names()
+        daemon.stop()
+        assert len(os.listdir("/var/lib/storaged/intents")) == 1 and list(partitions(disks[1])) == [part]
+    daemon.start()
+    path, _job = service.manager.DefinePoolFromXML(xml, {"start": True, "wait": 60_000_000})
+    wait_until(lambda: partitions(disks[1]) == {}, 60, "the partition to go")
+    assert service.volumes(service.pool(path)) == {}
+    wait_until(lambda: os.listdir("/var/lib/storaged/intents") == [], 10, "the intent to go")
+
+
 def rounds(daemon, rng, begin, settled, number=6):
     """Begins a clone and kills the data worker, the pool's, the service, or all, at any moment of it."""
     seconds = 0
