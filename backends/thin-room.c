@@ -14,8 +14,8 @@ typedef struct Pool {
 } Pool;
 
 /* Asks for the only target of a device, if it is of that type. The strings go with *ret. */
-static int ask(int request, dev_t devnum, const char *type, struct dm_task **ret, const char **ret_parameters,
-               uint64_t *ret_length)
+static int ask(int request, dev_t devnum, const char *type, struct dm_task **ret,
+               const char **ret_parameters, uint64_t *ret_length)
 {
         struct dm_task *task = dm_task_create(request);
         char *found = NULL, *parameters = NULL;

@@ -10,7 +10,7 @@
 typedef struct ThinRoom {
         uint64_t needed; /* bytes that its thin pool has to give for that, at most */
         uint64_t free;   /* bytes that the pool has */
-        bool shared;     /* needed counts all of it, as blocks of it may be others' as well: those are copied */
+        bool shared; /* needed counts all of it, as blocks of it may be others' as well: those are copied */
 } ThinRoom;
 
 /* Whether the block device is a thin volume. */

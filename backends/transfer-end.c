@@ -166,7 +166,7 @@ bool end_is_same(const TransferEnd *a, const TransferEnd *b)
  * back. */
 static int wait_ready(const TransferEnd *end, short events)
 {
-        /* Once for a moment, after which the look tells how far it is: a client may give no more for hours. */
+        /* Once for a moment, after which the look tells how far it is: a client may pause for hours. */
         static const struct timespec moment = {.tv_nsec = 300 * 1000 * 1000};
         struct pollfd p = {.fd = end->fd, .events = events};
         const struct timespec *time = &moment;

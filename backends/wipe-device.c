@@ -45,10 +45,11 @@ static int require_room(Wipe *w, dev_t devnum)
         int r = thin_room(devnum, &room);
 
         if (r < 0)
-                return error_set_errno(w->ctx->error, r,
-                                       "Cannot tell whether the thin pool has room to write over volume '%s' "
-                                       "of pool '%s'",
-                                       w->name, w->ctx->pool->name);
+                return error_set_errno(
+                        w->ctx->error, r,
+                        "Cannot tell whether the thin pool has room to write over volume '%s' "
+                        "of pool '%s'",
+                        w->name, w->ctx->pool->name);
         if (room.needed <= room.free)
                 return 0;
         return error_setf(w->ctx->error, STORAGE_ERROR_NO_SPACE,

@@ -71,12 +71,28 @@ static int check_length(const Args *a, const char *file, bool stream)
                 streq(file, "-") ? "" : "'");
 }
 
-/* The rest of the call: the descriptor, and the options. */
-static int transfer(Context *c, const Args *a, sd_bus_message *m, int fd, const Option *options,
-                    const char *label, json_object **ret, sd_bus_error *error)
+/* The file to be read, or '-'. */
+static int open_source(const Context *c, const Args *a, const char *file, int *ret_fd)
 {
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        bool stream;
         int r;
 
+        r = source_open(file, ret_fd, &stream, &error);
+        return r < 0 ? report(c, &error, r) : check_length(a, file, stream);
+}
+
+/* The rest of the call: the descriptor, and the options. */
+static int transfer(Context *c, const Args *a, sd_bus_message *m, int fd, const Option *options,
+                    const char *verb, const char *volume, json_object **ret, sd_bus_error *error)
+{
+        _cleanup_free_ char *label = NULL;
+        int r;
+
+        if (asprintf(&label, "%s %s", verb, volume) < 0) {
+                label = NULL;
+                return -ENOMEM;
+        }
         r = sd_bus_message_append(m, "h", fd);
         if (r >= 0)
                 r = call_options(c, m, a, options, true);
@@ -88,10 +104,9 @@ int volume_upload(Context *c, const Args *a)
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
         _cleanup_json_ json_object *result = NULL;
-        _cleanup_free_ char *path = NULL, *label = NULL;
+        _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
         const char *file, *name;
-        bool stream;
         size_t used;
         int r;
 
@@ -100,19 +115,14 @@ int volume_upload(Context *c, const Args *a)
                 return r;
         file = a->operands[a->n_operands - 1];
         name = a->operands[volume_operands(a) - 1];
-        r = source_open(file, &fd, &stream, &error);
-        if (r < 0)
-                return report(c, &error, r);
-        r = check_length(a, file, stream);
+        r = open_source(c, a, file, &fd);
         if (r != STATUS_OK)
                 return r;
-        if (asprintf(&label, "upload %s", name) < 0)
-                return report(c, NULL, -ENOMEM);
         r = find_volume_operands(c, a, &path, &used, &error);
         if (r >= 0)
                 r = call_new(c, path, VOLUME_INTERFACE, "Upload", &error, &m);
         if (r >= 0)
-                r = transfer(c, a, m, fd, volume_upload_options, label, &result, &error);
+                r = transfer(c, a, m, fd, volume_upload_options, "upload", name, &result, &error);
         if (r >= 0)
                 r = print_result(c, result, stdout, name, "uploaded");
         return r < 0 ? report(c, &error, r) : STATUS_OK;
@@ -141,7 +151,7 @@ int volume_download(Context *c, const Args *a)
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
         _cleanup_json_ json_object *result = NULL;
-        _cleanup_free_ char *path = NULL, *label = NULL;
+        _cleanup_free_ char *path = NULL;
         _cleanup_(destination_done) Destination d = {.fd = -EBADF};
         const char *file, *name;
         size_t used;
@@ -152,15 +162,13 @@ int volume_download(Context *c, const Args *a)
                 return r;
         file = a->operands[a->n_operands - 1];
         name = a->operands[volume_operands(a) - 1];
-        if (asprintf(&label, "download %s", name) < 0)
-                return report(c, NULL, -ENOMEM);
         r = find_volume_operands(c, a, &path, &used, &error);
         if (r >= 0)
                 r = destination_open(file, args_has(a, "overwrite"), &d, &error);
         if (r >= 0)
                 r = call_new(c, path, VOLUME_INTERFACE, "Download", &error, &m);
         if (r >= 0)
-                r = transfer(c, a, m, d.fd, volume_download_options, label, &result, &error);
+                r = transfer(c, a, m, d.fd, volume_download_options, "download", name, &result, &error);
         if (r >= 0)
                 r = destination_publish(&d, &error);
         if (r >= 0)
@@ -173,27 +181,21 @@ int volume_import(Context *c, const Args *a)
         _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_bus_message_unref_ sd_bus_message *m = NULL;
         _cleanup_json_ json_object *result = NULL;
-        _cleanup_free_ char *pool = NULL, *label = NULL;
+        _cleanup_free_ char *pool = NULL;
         _cleanup_close_ int fd = -EBADF;
         const char *name = a->operands[1], *file = a->operands[2];
-        bool stream;
         int r;
 
-        r = source_open(file, &fd, &stream, &error);
-        if (r < 0)
-                return report(c, &error, r);
-        r = check_length(a, file, stream);
+        r = open_source(c, a, file, &fd);
         if (r != STATUS_OK)
                 return r;
-        if (asprintf(&label, "import %s", name) < 0)
-                return report(c, NULL, -ENOMEM);
         r = find_pool(c, a->operands[0], &pool, &error);
         if (r >= 0)
                 r = call_new(c, pool, POOL_INTERFACE, "ImportVolume", &error, &m);
         if (r >= 0)
                 r = sd_bus_message_append(m, "s", name);
         if (r >= 0)
-                r = transfer(c, a, m, fd, volume_import_options, label, &result, &error);
+                r = transfer(c, a, m, fd, volume_import_options, "import", name, &result, &error);
         if (r >= 0)
                 r = print_result(c, result, stdout, name, "imported");
         return r < 0 ? report(c, &error, r) : STATUS_OK;

@@ -13,6 +13,7 @@ if os.environ.get("STORAGED_VM") == "1":
     os.environ["STORAGED_TEST_SYSTEM"] = "1"
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "bus"))
 
+    import devices
     import disks as disk_tools
     import libvirt
     import power
@@ -114,3 +115,12 @@ def service(daemon, before_disks):
     yield service
     daemon.start()
     Service(daemon.bus.connect()).forget_pools(keep=("default",))
+
+
+@pytest.fixture
+def vg(service, disks):
+    """A running pool on the group vg0, which is made on the first disk: nothing there was zero before."""
+    devices.dirty(disks[0])
+    path, _ = service.manager.DefinePool("vg0", "logical", {"source-devices": [disks[0]]},
+                                         {"build": True, "start": True, "wait": 60_000_000})
+    return service.pool(path)

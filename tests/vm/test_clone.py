@@ -7,23 +7,20 @@ import hashlib
 import json
 import os
 import random
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from gi.repository import GLib
 
+import devices
 from client import MIB, refused
+from devices import dirty, run
 from harness import wait_until
 
 SIZE = 24 * MIB
 TAG = "storaged-unfinished"
 SEED = int(os.environ.get("STORAGED_TEST_SEED", str(random.randrange(2**32))))
-
-
-def run(*argv):
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 def write_sparse(path, size=SIZE):
@@ -46,20 +43,9 @@ def digest(path, size):
     return found
 
 
-def dirty(disk):
-    """A disk on which nothing is zero."""
-    with open(disk, "r+b", buffering=0) as f:
-        ones = b"\xff" * MIB
-        for _ in range(160):
-            f.write(ones)
-        os.fsync(f.fileno())
-    subprocess.run(["wipefs", "-aq", disk], check=False, timeout=60)
-
-
 def lvs():
-    out = run("lvs", "--noheadings", "--separator", "|", "-o", "lv_name,lv_tags,lv_attr,data_percent", "vg0")
-    rows = [[word.strip() for word in line.split("|")] for line in out.splitlines()]
-    return {row[0]: row[1:] for row in rows}
+    """{name: [tags, attributes, how much of a thin one there is]}"""
+    return devices.lvs("lv_tags", "lv_attr", "data_percent")
 
 
 def clone(pool, source, name, **options):
@@ -73,14 +59,6 @@ def files(service, tmp_path):
     folder = tmp_path / "files"
     folder.mkdir()
     return service.make_pool("files", str(folder))
-
-
-@pytest.fixture
-def vg(service, disks):
-    dirty(disks[0])
-    path, _ = service.manager.DefinePool("vg0", "logical", {"source-devices": [disks[0]]},
-                                         {"build": True, "start": True, "wait": 60_000_000})
-    return service.pool(path)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import os
 import random
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from gi.repository import GLib
 
 from client import MIB, refused
+from devices import dirty, lvs, run
 from harness import wait_until
 
 SIZE = 12 * MIB
@@ -23,22 +23,8 @@ WAIT = {"wait": 120_000_000}
 SEED = int(os.environ.get("STORAGED_TEST_SEED", str(random.randrange(2**32))))
 
 
-def run(*argv):
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
 def sha(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def dirty(disk):
-    """Nothing on it is zero."""
-    with open(disk, "r+b", buffering=0) as f:
-        ones = b"\xff" * MIB
-        for _ in range(96):
-            f.write(ones)
-        os.fsync(f.fileno())
-    subprocess.run(["wipefs", "-aq", disk], check=False, timeout=60)
 
 
 def on_disk(path, size=None):
@@ -46,11 +32,6 @@ def on_disk(path, size=None):
     run("blockdev", "--flushbufs", path)
     with open(path, "rb") as f:
         return f.read() if size is None else f.read(size)
-
-
-def lvs():
-    return [line.split("|")[0].strip() for line in
-            run("lvs", "--noheadings", "--separator", "|", "-o", "lv_name,lv_size", "vg0").splitlines()]
 
 
 @contextlib.contextmanager
@@ -90,14 +71,6 @@ def sparse_file(tmp_path, data):
         f.flush()
         os.lseek(f.fileno(), 0, os.SEEK_SET)
         yield f.fileno()
-
-
-@pytest.fixture
-def vg(service, disks):
-    dirty(disks[0])
-    path, _ = service.manager.DefinePool("vg0", "logical", {"source-devices": [disks[0]]},
-                                         {"build": True, "start": True, "wait": 60_000_000})
-    return service.pool(path)
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Disks and logical volumes, as the machine's own tools see and make them."""
+
+import os
+import subprocess
+
+MIB = 1 << 20
+TIMEOUT = 120
+
+
+def run(*argv):
+    """The output of a command, which must succeed."""
+    return subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
+
+
+def dirty(disk):
+    """A disk, on the first 160 MiB of which nothing is zero, and which nobody takes for anything."""
+    with open(disk, "r+b", buffering=0) as f:
+        ones = b"\xff" * MIB
+        for _ in range(160):
+            f.write(ones)
+        os.fsync(f.fileno())
+    subprocess.run(["wipefs", "-aq", disk], check=False, timeout=60)
+
+
+def lvs(*fields):
+    """{name: [the fields]} of the group vg0."""
+    out = run("lvs", "--noheadings", "--separator", "|", "-o", ",".join(("lv_name", *fields)), "vg0")
+    rows = [[word.strip() for word in line.split("|")] for line in out.splitlines()]
+    return {row[0]: row[1:] for row in rows}
