@@ -17,10 +17,10 @@ bool image_format_is_plain(ImageFormat format)
 
 static int read_member(sd_bus_message *m, ImageChain *chain, sd_bus_error *error)
 {
-        const char *format;
+        const char *format, *secret;
         int fd, r;
 
-        r = sd_bus_message_read(m, "sh", &format, &fd);
+        r = sd_bus_message_read(m, "shs", &format, &fd, &secret);
         if (r < 0)
                 return r;
         if (chain->n >= IMAGE_CHAIN_MAX)
@@ -30,6 +30,7 @@ static int read_member(sd_bus_message *m, ImageChain *chain, sd_bus_error *error
         if (chain->formats[chain->n] == _IMAGE_FORMAT_MAX)
                 return error_setf(error, STORAGE_ERROR_UNSUPPORTED, "There is no image format '%.64s'",
                                   format);
+        chain->secrets[chain->n] = isempty(secret) ? NULL : secret;
         chain->fds[chain->n++] = fd;
         return 0;
 }
@@ -39,8 +40,8 @@ int image_chain_read(sd_bus_message *m, ImageChain *ret, sd_bus_error *error)
         int r;
 
         *ret = (ImageChain){};
-        r = sd_bus_message_enter_container(m, 'a', "(sh)");
-        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "sh")) > 0) {
+        r = sd_bus_message_enter_container(m, 'a', "(shs)");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "shs")) > 0) {
                 r = read_member(m, ret, error);
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
@@ -79,10 +80,10 @@ static int check_extra(BackendContext *ctx, const ImageChain *chain, size_t i, c
 
         if (!image_format_is_plain(chain->formats[i]) && image_is_damaged(extra))
                 return refuse(ctx, name, i, STORAGE_ERROR_FAILED, "is damaged, or cannot be understood");
-        if (i == 0 && chain->decrypt && (!encrypted || extra->encryption != ENCRYPTION_LUKS))
+        if (chain->secrets[i] && (!encrypted || extra->encryption != ENCRYPTION_LUKS))
                 return refuse(ctx, name, i, STORAGE_ERROR_BUSY,
                               "is not encrypted as it was when it was looked at last; try again");
-        if (encrypted && !(i == 0 && chain->decrypt))
+        if (encrypted && !chain->secrets[i])
                 return refuse(ctx, name, i, STORAGE_ERROR_UNSUPPORTED,
                               "is encrypted, and cannot be read without its secret");
         if (extra && extra->external_data)
@@ -121,7 +122,10 @@ static int check_member(BackendContext *ctx, const ImageChain *chain, size_t i, 
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot look at what is copied to volume '%s'", name);
         *ret_snapshots = false;
-        if (image_format_is_plain(format) && !(i == 0 && chain->decrypt))
+        if (format == IMAGE_LUKS && i > 0 && !chain->secrets[i])
+                return refuse(ctx, name, i, STORAGE_ERROR_UNSUPPORTED,
+                              "is encrypted, and cannot be read without its secret");
+        if (image_format_is_plain(format) && !chain->secrets[i])
                 return 0;
         r = image_chain_probe(chain->fds[i], head, &file, &info);
         if (r < 0)
@@ -157,14 +161,22 @@ int image_chain_check(BackendContext *ctx, const ImageChain *chain, const char *
         return r;
 }
 
-/* What opens the first image if it is encrypted: a container is LUKS itself, qcow2 has it in it. */
-static const char *decryption(const ImageChain *chain, size_t i)
+/* The id of the secret of the image whose descriptor has that number in the child. */
+#define SECRET_ID "src%u"
+
+/* What opens an encrypted image: a container is LUKS itself, qcow2 has it in it. */
+static char *format_decryption(const ImageChain *chain, size_t i, unsigned number)
 {
-        if (i > 0 || !chain->decrypt)
-                return "";
-        return chain->formats[0] == IMAGE_LUKS
-                       ? "\"key-secret\":\"" QEMU_IMG_SOURCE_SECRET "\","
-                       : "\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"" QEMU_IMG_SOURCE_SECRET "\"},";
+        char *text;
+        int n;
+
+        if (!chain->secrets[i])
+                return strdup("");
+        n = chain->formats[i] == IMAGE_LUKS
+                    ? asprintf(&text, "\"key-secret\":\"" SECRET_ID "\",", number)
+                    : asprintf(&text, "\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"" SECRET_ID "\"},",
+                               number);
+        return n < 0 ? NULL : text;
 }
 
 /* The chain, without what tells that it is no file's name. */
@@ -175,14 +187,18 @@ static char *format_node(const ImageChain *chain, unsigned first)
         for (size_t i = chain->n; text && i-- > 0;) {
                 struct stat st;
                 bool device = fstat(chain->fds[i], &st) >= 0 && S_ISBLK(st.st_mode);
+                _cleanup_free_ char *decryption = format_decryption(chain, i, first + (unsigned) i);
                 char *longer;
 
-                if (asprintf(&longer,
-                             "{\"driver\":\"%s\",%s\"backing\":%s,\"file\":{\"driver\":\"%s\",\"locking\":"
-                             "\"off\","
-                             "\"filename\":\"/proc/self/fd/%u\"}}",
-                             strempty(image_format_to_qemu(chain->formats[i])), decryption(chain, i), text,
-                             device ? "host_device" : "file", first + (unsigned) i) < 0)
+                if (!decryption)
+                        longer = NULL;
+                else if (asprintf(&longer,
+                                  "{\"driver\":\"%s\",%s\"backing\":%s,\"file\":{\"driver\":\"%s\","
+                                  "\"locking\":"
+                                  "\"off\","
+                                  "\"filename\":\"/proc/self/fd/%u\"}}",
+                                  strempty(image_format_to_qemu(chain->formats[i])), decryption, text,
+                                  device ? "host_device" : "file", first + (unsigned) i) < 0)
                         longer = NULL;
                 free(text);
                 text = longer;
@@ -213,5 +229,30 @@ int image_chain_format_part(const ImageChain *chain, unsigned first, uint64_t st
                               size, node) < 0)
                 return -ENOMEM;
         *ret = text;
+        return 0;
+}
+
+int image_chain_add_secrets(BackendContext *ctx, const ImageChain *chain, unsigned first,
+                            int fds[static QEMU_IMG_FDS_MAX], size_t *n, char ***argv)
+{
+        for (size_t i = 0; i < chain->n; i++) {
+                char id[16];
+                int fd;
+
+                if (!chain->secrets[i])
+                        continue;
+                if (*n >= QEMU_IMG_FDS_MAX)
+                        return error_setf(ctx->error, SD_BUS_ERROR_LIMITS_EXCEEDED,
+                                          "Too many encrypted images are built on each other");
+                fd = qemu_img_open_secret(ctx, chain->secrets[i]);
+                if (fd < 0)
+                        return fd;
+                (void) snprintf(id, sizeof id, SECRET_ID, first + (unsigned) i);
+                if (qemu_img_extend_with_secret(argv, id, QEMU_IMG_FD + (unsigned) *n) < 0) {
+                        (void) close(fd);
+                        return error_set_errno(ctx->error, ENOMEM, "Cannot read an encrypted image");
+                }
+                fds[(*n)++] = fd;
+        }
         return 0;
 }

@@ -16,10 +16,10 @@ typedef struct ImageChain {
         size_t n;
         int fds[IMAGE_CHAIN_MAX]; /* not owned; the image first */
         ImageFormat formats[IMAGE_CHAIN_MAX];
-        bool decrypt; /* the first one, with the secret QEMU_IMG_SOURCE_SECRET */
+        const char *secrets[IMAGE_CHAIN_MAX]; /* files of their passphrases; NULL: not opened with one */
 } ImageChain;
 
-/* Reads a(sh): format and descriptor of each; "" is raw. The descriptors are the message's. */
+/* Reads a(shs): format, descriptor and secret of each; "" is raw, and none. All is the message's. */
 int image_chain_read(sd_bus_message *m, ImageChain *ret, sd_bus_error *error);
 
 /* A plain sequence of bytes, whatever is in it: what the guest sees is what is there. */
@@ -33,10 +33,10 @@ int image_chain_probe(int fd, uint8_t *head, ImageFile *file, ImageInfo *ret);
 
 /*
  * Looks into the headers as they are now. Failed: one is damaged, see image_is_damaged(). Unsupported: an
- * image is encrypted (but the first one may be, if it is decrypted), or has its data in files that it names,
- * which nobody has looked at. Busy: the image is built on something else than the chain says. *ret_capacity:
- * what a guest sees of the image, 0 if its header does not tell; *ret_snapshots: it has internal ones. name:
- * of the new volume.
+ * image is encrypted (the first one may be a container that stays closed) and has no secret, or has its data
+ * in files that it names, which nobody has looked at. Busy: the image is built on something else than the
+ * chain says. *ret_capacity: what a guest sees of the image, 0 if its header does not tell; *ret_snapshots:
+ * it has internal ones. name: of the new volume.
  */
 int image_chain_check(BackendContext *ctx, const ImageChain *chain, const char *name, uint64_t *ret_capacity,
                       bool *ret_snapshots);
@@ -49,3 +49,11 @@ int image_chain_format(const ImageChain *chain, unsigned first, char **ret);
 /* The same for a part of what a guest sees, from byte start to end (UINT64_MAX: to its end). */
 int image_chain_format_part(const ImageChain *chain, unsigned first, uint64_t start, uint64_t end,
                             char **ret);
+
+/*
+ * Opens the secrets' files for such a child, and adds them to its descriptors, of which there are *n, and to
+ * argv what QEMU needs to know of them; the images are those from number first on. Also after an error, what
+ * was added to fds is the caller's to close. LimitsExceeded.
+ */
+int image_chain_add_secrets(BackendContext *ctx, const ImageChain *chain, unsigned first,
+                            int fds[static QEMU_IMG_FDS_MAX], size_t *n, char ***argv);

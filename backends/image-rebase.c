@@ -28,22 +28,38 @@ static int require_format(BackendContext *ctx, const char *volume, ImageFormat f
         return refuse(ctx, volume, "only images of the formats qcow2 and qed can have that changed");
 }
 
-static int run(BackendContext *ctx, const char *const *arguments, const int *fds, size_t n_fds,
-               uint64_t total, const char *what)
+/* On the images of one chain, and of another one behind it, if there is one, whose descriptors come in that
+ * order. */
+static int run(BackendContext *ctx, const char *const *arguments, const ImageChain *one,
+               const ImageChain *other, uint64_t total, const char *what)
 {
+        const size_t n_images = one->n + (other ? other->n : 0);
         _cleanup_strv_free_ char **argv = NULL;
+        int fds[QEMU_IMG_FDS_MAX];
+        size_t n = n_images;
         int r = 0;
 
+        memcpy(fds, one->fds, one->n * sizeof(int));
+        if (other)
+                memcpy(fds + one->n, other->fds, other->n * sizeof(int));
         for (; r >= 0 && *arguments; arguments++)
                 r = strv_extend(&argv, *arguments);
         if (r < 0)
-                return error_set_errno(ctx->error, r, "Cannot %s", what);
-        return qemu_img_call(ctx, &(QemuImgCall){.argv = argv,
-                                                 .fds = fds,
-                                                 .n_fds = n_fds,
-                                                 .total = total,
-                                                 .tells = true,
-                                                 .what = what});
+                r = error_set_errno(ctx->error, r, "Cannot %s", what);
+        if (r >= 0)
+                r = image_chain_add_secrets(ctx, one, QEMU_IMG_FD, fds, &n, &argv);
+        if (r >= 0 && other)
+                r = image_chain_add_secrets(ctx, other, QEMU_IMG_FD + (unsigned) one->n, fds, &n, &argv);
+        if (r >= 0)
+                r = qemu_img_call(ctx, &(QemuImgCall){.argv = argv,
+                                                      .fds = fds,
+                                                      .n_fds = n,
+                                                      .total = total,
+                                                      .tells = true,
+                                                      .what = what});
+        while (n > n_images)
+                safe_close(fds[--n]);
+        return r;
 }
 
 /* The file as it is: with all that is in it besides what the guest sees, such as snapshots. */
@@ -71,29 +87,28 @@ static int check_path(BackendContext *ctx, const char *volume, const char *path)
         return refuse(ctx, volume, "the path of the new backing volume is too long for its header");
 }
 
-static int record(BackendContext *ctx, const char *volume, int fd, ImageFormat format, const char *path,
+/* alone: the image by itself. */
+static int record(BackendContext *ctx, const char *volume, const ImageChain *alone, const char *path,
                   const char *backing_format)
 {
-        const ImageChain alone = {.n = 1, .fds = {fd}, .formats = {format}};
         _cleanup_free_ char *image = NULL, *what = NULL;
         int r;
 
         r = check_path(ctx, volume, path);
         if (r < 0)
                 return r;
-        if (image_chain_format(&alone, QEMU_IMG_FD, &image) < 0 ||
+        if (image_chain_format(alone, QEMU_IMG_FD, &image) < 0 ||
             asprintf(&what, "record another backing volume in volume '%s'", volume) < 0)
                 return fail(ctx, volume, ENOMEM);
         return run(ctx,
                    (const char *const[]){"qemu-img", "rebase", "-q", "-u", "-b", path, "-F", backing_format,
                                          image, NULL},
-                   &fd, 1, 0, what);
+                   alone, NULL, 0, what);
 }
 
 /* Copies in all in which the old and the new chain differ. */
 static int merge(BackendContext *ctx, const ImageRebase *b, int to, uint64_t capacity)
 {
-        int fds[2 * IMAGE_CHAIN_MAX];
         _cleanup_free_ char *image = NULL, *backing = NULL, *what = NULL;
         ImageChain chain = *b->image;
 
@@ -101,15 +116,13 @@ static int merge(BackendContext *ctx, const ImageRebase *b, int to, uint64_t cap
         if (chain.n + b->backing->n > QEMU_IMG_FDS_MAX)
                 return refuse(ctx, b->volume,
                               "too many images are built on each other; flatten some of them first");
-        memcpy(fds, chain.fds, chain.n * sizeof(int));
-        memcpy(fds + chain.n, b->backing->fds, b->backing->n * sizeof(int));
         if (image_chain_format(&chain, QEMU_IMG_FD, &image) < 0 ||
             image_chain_format(b->backing, QEMU_IMG_FD + (unsigned) chain.n, &backing) < 0 ||
             asprintf(&what, "copy what volume '%s' is built on", b->volume) < 0)
                 return fail(ctx, b->volume, ENOMEM);
         if (b->backing->n == 0)
                 return run(ctx, (const char *const[]){"qemu-img", "rebase", "-p", "-b", "", image, NULL},
-                           fds, chain.n, capacity, what);
+                           &chain, NULL, capacity, what);
         /* It is recorded for a moment, in a file that nobody knows yet. */
         if (strlen(backing) > BACKING_NAME_MAX)
                 return refuse(
@@ -118,7 +131,7 @@ static int merge(BackendContext *ctx, const ImageRebase *b, int to, uint64_t cap
         return run(ctx,
                    (const char *const[]){"qemu-img", "rebase", "-p", "-b", backing, "-F",
                                          image_format_to_qemu(b->backing->formats[0]), image, NULL},
-                   fds, chain.n + b->backing->n, capacity, what);
+                   &chain, b->backing, capacity, what);
 }
 
 /* What a snapshot has not of its own it has from the backing store too, and nobody would copy that. */
@@ -141,7 +154,12 @@ static int fill(BackendContext *ctx, const ImageRebase *b, int to, uint64_t capa
         if (r >= 0)
                 r = merge(ctx, b, to, capacity);
         if (r >= 0 && b->backing->n > 0)
-                r = record(ctx, b->volume, to, b->image->formats[0], b->backing_path, b->backing_format);
+                r = record(ctx, b->volume,
+                           &(ImageChain){.n = 1,
+                                         .fds = {to},
+                                         .formats = {b->image->formats[0]},
+                                         .secrets = {b->image->secrets[0]}},
+                           b->backing_path, b->backing_format);
         return r;
 }
 
@@ -206,7 +224,9 @@ int image_record_backing(BackendContext *ctx, const char *volume, int fd, ImageF
         if (r >= 0)
                 r = writing(userdata);
         if (r >= 0)
-                r = record(ctx, volume, fd, format, backing_path, backing_format);
+                r = record(ctx, volume,
+                           &(ImageChain){.n = 1, .fds = {fd}, .formats = {format}, .secrets = {ctx->secret}},
+                           backing_path, backing_format);
         if (r >= 0 && fsync(fd) < 0)
                 r = error_set_errno(ctx->error, errno, "Cannot write volume '%s' to its storage", volume);
         return r;
@@ -239,8 +259,8 @@ int image_commit(BackendContext *ctx, const char *volume, const ImageChain *imag
         if (r < 0)
                 return r;
         /* -d: the image keeps what it has, so that being cut off loses nothing. */
-        r = run(ctx, (const char *const[]){"qemu-img", "commit", "-p", "-d", name, NULL}, image->fds,
-                image->n, capacity, what);
+        r = run(ctx, (const char *const[]){"qemu-img", "commit", "-p", "-d", name, NULL}, image, NULL,
+                capacity, what);
         if (r >= 0 && fsync(image->fds[1]) < 0)
                 r = error_set_errno(ctx->error, errno,
                                     "Cannot write what volume '%s' is built on to its storage", volume);

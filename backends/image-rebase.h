@@ -18,7 +18,8 @@ int image_rebase(BackendContext *ctx, const ImageRebase *rebase);
 
 /*
  * Only records another backing store in the image fd, whose contents are what the caller says: format is
- * QEMU's name. writing is called before the first byte is written, when all is checked. Durable on return.
+ * QEMU's name. An encrypted one takes the context's secret. writing is called before the first byte is
+ * written, when all is checked. Durable on return.
  */
 int image_record_backing(BackendContext *ctx, const char *volume, int fd, ImageFormat format,
                          const char *backing_path, const char *backing_format,

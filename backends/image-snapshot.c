@@ -12,8 +12,8 @@ typedef struct Snapshot {
         const ImageSnapshotCall *call;
         VolumeRow row;
         bool encrypted;
-        int secret;  /* the file of its passphrase, if it is */
-        char *image; /* for QEMU */
+        ImageChain chain; /* the image alone */
+        char *image;      /* for QEMU */
 } Snapshot;
 
 static const char *const actions[_SNAPSHOT_ACTION_MAX] = {
@@ -85,6 +85,8 @@ static int run(Snapshot *s, BackendContext *ctx, const char *const *arguments, u
 {
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *words = NULL;
+        int fds[QEMU_IMG_FDS_MAX] = {s->call->fd};
+        size_t n = 1;
         int r = 0;
 
         if (asprintf(&words, "%s volume '%s'", what, s->call->volume) < 0) {
@@ -93,19 +95,21 @@ static int run(Snapshot *s, BackendContext *ctx, const char *const *arguments, u
         }
         for (; r >= 0 && *arguments; arguments++)
                 r = strv_extend(&argv, *arguments);
-        if (r >= 0 && s->encrypted)
-                r = qemu_img_extend_with_secret(&argv, QEMU_IMG_SOURCE_SECRET, QEMU_IMG_SECRET_FD);
+        if (r >= 0)
+                r = image_chain_add_secrets(ctx, &s->chain, QEMU_IMG_FD, fds, &n, &argv);
         if (r >= 0)
                 r = strv_extend(&argv, s->image);
-        if (r < 0)
-                return r;
-        return qemu_img_call(ctx, &(QemuImgCall){.argv = argv,
-                                                 .fds = (int[]){s->call->fd, s->secret},
-                                                 .n_fds = s->encrypted ? 2 : 1,
-                                                 .total = s->row.capacity,
-                                                 .tells = true,
-                                                 .deadline_usec = deadline,
-                                                 .what = words});
+        if (r >= 0)
+                r = qemu_img_call(ctx, &(QemuImgCall){.argv = argv,
+                                                      .fds = fds,
+                                                      .n_fds = n,
+                                                      .total = s->row.capacity,
+                                                      .tells = true,
+                                                      .deadline_usec = deadline,
+                                                      .what = words});
+        while (n > 1)
+                safe_close(fds[--n]);
+        return r;
 }
 
 /* Counts anew what is used in the image: an interrupted change leaves clusters that belong to nobody. */
@@ -188,22 +192,18 @@ static int do_it(Snapshot *s)
 static int prepare(Snapshot *s)
 {
         s->encrypted = s->row.extra->encryption != ENCRYPTION_NONE;
-        if (s->encrypted) {
-                s->secret = qemu_img_open_secret(s->ctx, s->ctx->secret);
-                if (s->secret < 0)
-                        return s->secret;
-        }
-        if (image_chain_format(
-                    &(ImageChain){
-                            .n = 1, .fds = {s->call->fd}, .formats = {IMAGE_QCOW2}, .decrypt = s->encrypted},
-                    QEMU_IMG_FD, &s->image) < 0)
+        s->chain = (ImageChain){.n = 1,
+                                .fds = {s->call->fd},
+                                .formats = {IMAGE_QCOW2},
+                                .secrets = {s->encrypted ? s->ctx->secret : NULL}};
+        if (image_chain_format(&s->chain, QEMU_IMG_FD, &s->image) < 0)
                 return error_set_errno(s->ctx->error, ENOMEM, "Cannot change volume '%s'", s->call->volume);
         return 0;
 }
 
 int image_snapshot(BackendContext *ctx, const ImageSnapshotCall *call)
 {
-        Snapshot s = {.ctx = ctx, .call = call, .secret = -EBADF};
+        Snapshot s = {.ctx = ctx, .call = call};
         int r;
 
         r = file_row_read(call->fd, strempty(ctx->pool->target_path), call->volume, &s.row);
@@ -214,7 +214,6 @@ int image_snapshot(BackendContext *ctx, const ImageSnapshotCall *call)
                 r = prepare(&s);
         if (r >= 0)
                 r = do_it(&s);
-        safe_close(s.secret);
         free(s.image);
         volume_row_done(&s.row);
         return r;

@@ -190,8 +190,8 @@ int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret)
         r = extend_all(&argv, (const char *const[]){"qemu-img", "convert", "-p", "-n", NULL});
         if (r >= 0 && c->secret_fd > 0)
                 r = qemu_img_extend_with_secret(&argv, QEMU_IMG_SECRET, c->secret_fd);
-        if (r >= 0 && c->source_secret_fd > 0)
-                r = qemu_img_extend_with_secret(&argv, QEMU_IMG_SOURCE_SECRET, c->source_secret_fd);
+        if (r >= 0 && c->objects)
+                r = extend_all(&argv, (const char *const *) c->objects);
         if (r >= 0 && c->zero)
                 r = strv_extend(&argv, "--target-is-zero");
         if (r >= 0 && c->compress)

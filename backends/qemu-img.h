@@ -11,8 +11,6 @@
 /* Where it finds the first secret of a call on one image, which comes next: never in argv or environment. */
 #define QEMU_IMG_SECRET_FD 4
 #define QEMU_IMG_SECRET "sec0"
-/* Of what is read, where something else is written. */
-#define QEMU_IMG_SOURCE_SECRET "src0"
 /* A call has no more descriptors than these; the second has the next number, and so on. */
 #define QEMU_IMG_FDS_MAX 72U
 
@@ -45,9 +43,10 @@ int qemu_img_resize_argv(const QemuImgResize *z, char ***ret);
 typedef struct QemuImgConvert {
         const char *source, *target, *target_format; /* QEMU's name for the format */
         bool device, zero, compress;
-        bool direct;                          /* past the page cache */
-        unsigned secret_fd, source_secret_fd; /* of the target's and the source's passphrase; 0: none */
-        uint64_t offset;                      /* of a raw target: where it begins */
+        bool direct;        /* past the page cache */
+        unsigned secret_fd; /* of the target's passphrase; 0: none */
+        char **objects;     /* what QEMU needs besides to open the source; NULL: nothing */
+        uint64_t offset;    /* of a raw target: where it begins */
 } QemuImgConvert;
 
 int qemu_img_convert_argv(const QemuImgConvert *c, char ***ret);

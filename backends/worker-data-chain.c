@@ -34,7 +34,7 @@ int data_worker_rebase(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 int data_worker_set_backing(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
-        const char *format, *path, *backing_format;
+        const char *format, *path, *backing_format, *secret = NULL;
         DataCall call = {};
         int r;
 
@@ -42,6 +42,9 @@ int data_worker_set_backing(sd_bus_message *m, void *userdata, sd_bus_error *err
         if (r < 0)
                 return r;
         r = sd_bus_message_read(m, "sss", &format, &path, &backing_format);
+        if (r >= 0)
+                r = worker_read_options(m, &(WorkerOption){"secret", "s", &secret}, 1);
+        call.ctx.secret = secret;
         if (r >= 0)
                 r = image_record_backing(&call.ctx, call.name, call.fd, image_format_from_string(format),
                                          path, backing_format, on_writing, &call);

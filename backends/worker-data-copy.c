@@ -31,10 +31,9 @@ typedef struct Copy {
         bool device;        /* to is one */
         ImageFormat format; /* that it gets */
         ImageChain from;
-        const char *source_secret; /* the file of its passphrase; NULL: it is not decrypted */
-        uint64_t head;             /* so many bytes are written last: see block-mark.h */
-        uint64_t size;             /* what a guest sees of the source; 0: not known */
-        bool snapshots;            /* internal ones of the source */
+        uint64_t head;  /* so many bytes are written last: see block-mark.h */
+        uint64_t size;  /* what a guest sees of the source; 0: not known */
+        bool snapshots; /* internal ones of the source */
         int zero, compress;
         Preallocation preallocation;
         Reflink reflink;
@@ -77,11 +76,8 @@ static int read_copy(sd_bus_message *m, Copy *c)
 {
         const char *preallocation = "", *reflink = "auto";
         const WorkerOption options[] = {
-                {"secret", "s", &c->ctx.secret},
-                {"source-secret", "s", &c->source_secret},
-                {"zero", "b", &c->zero},
-                {"compress", "b", &c->compress},
-                {"preallocation", "s", &preallocation},
+                {"secret", "s", &c->ctx.secret}, {"zero", "b", &c->zero},
+                {"compress", "b", &c->compress}, {"preallocation", "s", &preallocation},
                 {"reflink", "s", &reflink},
         };
         int r;
@@ -93,7 +89,6 @@ static int read_copy(sd_bus_message *m, Copy *c)
                 r = worker_read_options(m, options, ELEMENTSOF(options));
         if (r >= 0)
                 r = worker_parse_preallocation(preallocation, &c->preallocation, c->ctx.error);
-        c->from.decrypt = c->source_secret != NULL;
         c->reflink = streq(reflink, "always")  ? REFLINK_ALWAYS
                      : streq(reflink, "never") ? REFLINK_NEVER
                                                : REFLINK_AUTO;
@@ -137,7 +132,7 @@ static int look(Copy *c)
         r = image_chain_check(&c->ctx, &c->from, c->def->name, &c->size, &c->snapshots);
         if (r < 0)
                 return r;
-        if (c->from.formats[0] == IMAGE_LUKS && !c->from.decrypt && !image_format_is_plain(c->format))
+        if (c->from.formats[0] == IMAGE_LUKS && !c->from.secrets[0] && !image_format_is_plain(c->format))
                 return refuse(c, STORAGE_ERROR_UNSUPPORTED,
                               "its source is encrypted: without its secret only a raw volume can be made of "
                               "it");
@@ -153,10 +148,10 @@ static bool only_verbatim(ImageFormat format)
                format != IMAGE_QED && format != IMAGE_VDI && format != IMAGE_VMDK && format != IMAGE_VPC;
 }
 
-/* One of them is a container that is opened: there is more to it than bytes. */
+/* One of them is opened with a secret: there is more to it than bytes. */
 static bool with_secrets(const Copy *c)
 {
-        return c->from.decrypt || c->plan.encrypted;
+        return c->from.secrets[0] || c->plan.encrypted;
 }
 
 /* Both are rows of bytes. */
@@ -273,33 +268,31 @@ static bool can_be_direct(const Copy *c, int to)
         return fd >= 0;
 }
 
-/* Puts the file of a secret behind the other descriptors; *ret_fd is its number in the child. */
-static int add_secret(Copy *c, const char *path, int *fds, size_t *n, unsigned *ret_fd)
+/* The target's secret, if it is encrypted, and those of the source: *n more descriptors. */
+static int add_secrets(Copy *c, QemuImgConvert *what, int *fds, size_t *n)
 {
-        int fd;
+        int r;
 
-        if (!path)
-                return 0;
-        fd = qemu_img_open_secret(&c->ctx, path);
-        if (fd < 0)
-                return fd;
-        *ret_fd = QEMU_IMG_FD + (unsigned) *n;
-        fds[(*n)++] = fd;
-        return 0;
+        if (c->ctx.secret) {
+                r = qemu_img_open_secret(&c->ctx, c->ctx.secret);
+                if (r < 0)
+                        return r;
+                what->secret_fd = QEMU_IMG_FD + (unsigned) *n;
+                fds[(*n)++] = r;
+        }
+        return image_chain_add_secrets(&c->ctx, &c->from, QEMU_IMG_FD + 1, fds, n, &what->objects);
 }
 
 /* The descriptors are those of the call: the target, the chain, then the secrets' files, which are opened
  * here. */
-static int call_convert(Copy *c, QemuImgConvert *what, int *fds)
+static int call_convert(Copy *c, QemuImgConvert *what, int fds[static QEMU_IMG_FDS_MAX])
 {
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *said = NULL;
         size_t n = c->from.n + 1;
         int r;
 
-        r = add_secret(c, c->ctx.secret, fds, &n, &what->secret_fd);
-        if (r >= 0)
-                r = add_secret(c, c->source_secret, fds, &n, &what->source_secret_fd);
+        r = add_secrets(c, what, fds, &n);
         if (r >= 0 && (qemu_img_convert_argv(what, &argv) < 0 ||
                        asprintf(&said, "make volume '%s'", c->def->name) < 0)) {
                 said = NULL;
@@ -315,6 +308,7 @@ static int call_convert(Copy *c, QemuImgConvert *what, int *fds)
                                                           .what = said});
         while (n > c->from.n + 1)
                 safe_close(fds[--n]);
+        strv_free(what->objects);
         return r;
 }
 
@@ -335,7 +329,7 @@ static int run_convert(Copy *c, int to, uint64_t start, uint64_t end, uint64_t o
                 .offset = offset,
         };
         _cleanup_free_ char *source = NULL;
-        int fds[IMAGE_CHAIN_MAX + 3] = {to};
+        int fds[QEMU_IMG_FDS_MAX] = {to};
 
         memcpy(fds + 1, c->from.fds, c->from.n * sizeof(int));
         if ((start == 0 && end == UINT64_MAX

@@ -49,7 +49,7 @@ int volume_check_backing_path(const char *path, sd_bus_error *error)
 
 int volume_check_backing_format(const char *format, sd_bus_error *error)
 {
-        if (!format ||
+        if (!format || streq(format, "luks") ||
             (!streq(format, "dir") && def_list_has(pool_type_info(POOL_DIR)->volume_formats, format)))
                 return 0;
         return def_invalid(error, "A backing store cannot be of the format '%.100s'", format);

@@ -68,13 +68,13 @@
  * "data": one data job
  *   Fill(s pool xml, s volume xml, h fd, a{sv})  makes the volume's contents in the reserved file: options
  *                                      "preallocation" "secret" s. Reply: it is whole and fsynced
- *   Copy(s pool xml, s volume xml, h fd, a(sh) from, a{sv})  makes the volume a copy of another, in what was
- *                                      reserved. from: format ("" is raw) and descriptor of the source, then of what
- *                                      it is built on, one behind the other. Options: "zero" b (a reserved device
+ *   Copy(s pool xml, s volume xml, h fd, a(shs) from, a{sv})  makes the volume a copy of another, in what was
+ *                                      reserved. from: format ("" is raw), descriptor and secret (the file of the
+ *                                      passphrase that opens it; "": none) of the source, then of what it is built on, one
+ *                                      behind the other. Options: "zero" b (a reserved device
  *                                      reads as zeros), "preallocation" s, "reflink" s (auto always never),
- *                                      "compress" b, "secret" s (the file of its passphrase, if it is to be encrypted),
- *                                      "source-secret" s (the same of the source, if it is to be decrypted). Reply: it is
- *                                      whole and fsynced
+ *                                      "compress" b, "secret" s (the file of its passphrase, if it is to be encrypted). Reply:
+ *                                      it is whole and fsynced
  *   Upload(s pool xml, s volume, h fd, h source, a{sv}) → t bytes, s sha256
  *                                      into the volume from the descriptor of a client. Options: "offset" "length" t (a
  *                                      stream needs a length), "sparse" "sha256" b, "grow" b: the file may become longer,
@@ -84,13 +84,13 @@
  *   Download(s pool xml, s volume, h fd, h destination, a{sv}) → t bytes, s sha256
  *                                      the other way. Options: "offset" "length" t, "sparse" "sha256" b
  *   Measure(s volume, h source) → t    how many bytes Upload could read from a client's file or device
- *   Rebase(s pool xml, s volume, h fd, a(sh) image, s path, s format, a(sh) backing)
+ *   Rebase(s pool xml, s volume, h fd, a(shs) image, s path, s format, a(shs) backing)
  *                                      puts in the volume's place a new image with the same contents, built on backing,
  *                                      which is recorded with that path and format; path "": on nothing. image, backing:
- *                                      formats and descriptors, of what each is built on too. Reply: it is in its place
- *   SetBacking(s pool xml, s volume, h fd, s format, s path, s backing format)
- *                                      only records another backing store in the image, without looking at it
- *   Commit(s pool xml, s volume, h fd, a(sh) image)
+ *                                      formats, descriptors and secrets, of what each is built on too. Reply: it is in its place
+ *   SetBacking(s pool xml, s volume, h fd, s format, s path, s backing format, a{sv})
+ *                                      option "secret" s, of an encrypted image: only records another backing store in the image, without looking at it
+ *   Commit(s pool xml, s volume, h fd, a(shs) image)
  *                                      writes what image has of its own into the volume, which it is built on
  *   Snapshot(s pool xml, s volume, h fd, s action, s snapshot, a{sv})  within an image: "create", "revert" to
  *                                      or "delete" it; the descriptor has QEMU's locks. Options: "mend" b, put right

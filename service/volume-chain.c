@@ -20,6 +20,7 @@ void volume_chain_done(VolumeChain *c)
         for (size_t i = 0; i < c->n; i++) {
                 free(c->members[i].name);
                 free(c->members[i].format);
+                free(c->members[i].secret);
         }
         free(c->members);
         *c = (VolumeChain){};
@@ -56,6 +57,39 @@ int volume_chain_add(VolumeChain *c, const Volume *v, const char *format, bool w
         return members[c->n - 1].name && members[c->n - 1].format ? 0 : -ENOMEM;
 }
 
+static bool is_encrypted_as(const Volume *v, const char *format)
+{
+        /* What is raw is read with its header, and handed on as it is. */
+        return !streq(format, "raw") && v->row.extra && v->row.extra->encryption != ENCRYPTION_NONE;
+}
+
+int volume_chain_find_secret(const Volume *v, const char *format, char **ret, sd_bus_error *error)
+{
+        *ret = NULL;
+        if (!is_encrypted_as(v, format))
+                return 0;
+        if (volume_secret_name(v))
+                return volume_secret_path(v, NULL, ret, error);
+        return error_setf(error, STORAGE_ERROR_NOT_FOUND,
+                          "Volume '%s' of pool '%s' is encrypted, and must be opened for this, but it is "
+                          "not known with "
+                          "which secret: that is so only of volumes that this service has made",
+                          v->row.name, v->pool->def->name);
+}
+
+const Volume *volume_chain_find_encrypted(const Volume *v, const char *format)
+{
+        for (unsigned i = 0; v && format && i < CHAIN_MAX; i++) {
+                if (is_encrypted_as(v, format))
+                        return v;
+                if (streq(format, "raw") || !v->row.extra)
+                        return NULL;
+                format = v->row.extra->backing_format;
+                v = volume_backing(v);
+        }
+        return NULL;
+}
+
 static int refuse(const Volume *v, const char *why, sd_bus_error *error)
 {
         return error_setf(error, STORAGE_ERROR_UNSUPPORTED,
@@ -83,6 +117,8 @@ int volume_chain_add_backing(VolumeChain *c, const Volume *v, const char *format
                 format = extra->backing_format;
                 v = volume_backing(v);
                 r = volume_chain_add(c, v, format, false, error);
+                if (r >= 0)
+                        r = volume_chain_find_secret(v, format, &c->members[c->n - 1].secret, error);
                 if (r < 0)
                         return r;
         }
@@ -147,8 +183,9 @@ int volume_chain_append(const Job *job, const VolumeChain *c, size_t first, size
 {
         int r;
 
-        r = sd_bus_message_open_container(m, 'a', "(sh)");
+        r = sd_bus_message_open_container(m, 'a', "(shs)");
         for (size_t i = first; r >= 0 && i < end; i++)
-                r = sd_bus_message_append(m, "(sh)", c->members[i].format, data_job_fd(job, fd + i - first));
+                r = sd_bus_message_append(m, "(shs)", c->members[i].format, data_job_fd(job, fd + i - first),
+                                          strempty(c->members[i].secret));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }

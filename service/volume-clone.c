@@ -12,7 +12,7 @@ typedef struct Work {
         VolumeChain from; /* the source, and what that is built on */
         char *xml;
         char *preallocation;
-        char *secret, *source_secret; /* their files; NULL: not needed */
+        char *secret; /* the file of what it is encrypted with; NULL: it is not */
         const char *reflink;
         bool compress;
         int zero;
@@ -26,7 +26,6 @@ static void work_free(void *p)
         free(w->xml);
         free(w->preallocation);
         free(w->secret);
-        free(w->source_secret);
         free(w);
 }
 
@@ -91,6 +90,20 @@ static bool is_copied_closed(const Pool *pool, const Volume *source, const Volum
                def->encryption.format == ENCRYPTION_NONE;
 }
 
+/* What is in a clone comes from what its source is built on, too. A linked one leaves it there. */
+static int set_encryption_as_behind(const Volume *source, const VolumeClone *clone, VolumeDef *def)
+{
+        const Volume *behind =
+                clone->linked ? NULL : volume_chain_find_encrypted(source, volume_image_format(source));
+        const char *name = behind ? volume_secret_name(behind) : NULL;
+
+        /* Without a name it is refused when the chain is put together. */
+        if (!name || def->encryption.format != ENCRYPTION_NONE)
+                return 0;
+        def->encryption.format = ENCRYPTION_LUKS;
+        return volume_def_set_secret(def, name);
+}
+
 /* Nothing is decrypted for good unless the caller names the secret of the source, and only that. */
 static int set_encryption(const Pool *pool, const Volume *source, const VolumeClone *clone, VolumeDef *def,
                           sd_bus_error *error)
@@ -101,7 +114,7 @@ static int set_encryption(const Pool *pool, const Volume *source, const VolumeCl
                 return clone->source_secret ? error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
                                                          "Volume '%s' is not encrypted, and needs no secret",
                                                          source->row.name)
-                                            : 0;
+                                            : set_encryption_as_behind(source, clone, def);
         if (def->encryption.format != ENCRYPTION_NONE || clone->source_secret ||
             is_copied_closed(pool, source, clone, def))
                 return 0;
@@ -221,8 +234,6 @@ static int fill_copy(Job *job, sd_bus_message *m)
                                           strempty(w->preallocation), "zero", "b", w->zero);
         if (r >= 0 && w->secret)
                 r = sd_bus_message_append(m, "{sv}", "secret", "s", w->secret);
-        if (r >= 0 && w->source_secret)
-                r = sd_bus_message_append(m, "{sv}", "source-secret", "s", w->source_secret);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -276,7 +287,7 @@ static int prepare_secrets(const Pool *pool, const Volume *source, const VolumeD
         if (r < 0 || !is_encrypted(source, clone))
                 return r;
         if (!is_copied_closed(pool, source, clone, def))
-                return volume_secret_path(source, clone->source_secret, &w->source_secret, error);
+                return volume_secret_path(source, clone->source_secret, &w->from.members[0].secret, error);
         return volume_secret_for_copy(source, pool, def->name, ret_uuid, error);
 }
 

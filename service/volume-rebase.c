@@ -4,11 +4,13 @@
 #include "service/data-job.h"
 #include "service/volume-graph.h"
 #include "service/volume-in-place.h"
+#include "service/volume-secret.h"
 
 /* What the data worker is told besides descriptors. */
 typedef struct Rebase {
         char *format;                /* of the image */
         char *path, *backing_format; /* to record; "": nothing */
+        char *secret;                /* of the image: its file; NULL: it is not encrypted */
         size_t n_old; /* of the members: what the image is built on now; the rest is what it will be */
 } Rebase;
 
@@ -21,6 +23,7 @@ static void rebase_free(void *p)
         free(b->format);
         free(b->path);
         free(b->backing_format);
+        free(b->secret);
         free(b);
 }
 
@@ -43,20 +46,37 @@ static bool has_backing(const Volume *v)
         return v->row.extra && v->row.extra->backing_path;
 }
 
-static int new_rebase(const Volume *v, const Volume *backing, Rebase **ret)
+static int new_rebase(const Volume *v, const Volume *backing, Rebase **ret, sd_bus_error *error)
 {
         Rebase *b = calloc(1, sizeof *b);
+        int r;
 
         if (!b)
                 return -ENOMEM;
         b->format = strdup(v->row.format);
         b->path = backing ? volume_path(backing) : strdup("");
         b->backing_format = strdup(backing ? volume_image_format(backing) : "");
-        if (!b->format || !b->path || !b->backing_format) {
+        r = b->format && b->path && b->backing_format
+                    ? volume_chain_find_secret(v, b->format, &b->secret, error)
+                    : -ENOMEM;
+        if (r < 0) {
                 rebase_free(b);
-                return -ENOMEM;
+                return r;
         }
         *ret = b;
+        return 0;
+}
+
+/* What is encrypted is not written to one that is not. */
+static int require_as_closed(const Volume *v, const Rebase *b, const VolumeChain *c, sd_bus_error *error)
+{
+        for (size_t i = 0; !b->secret && i < b->n_old; i++) {
+                if (c->members[i].secret)
+                        return refuse(
+                                v, STORAGE_ERROR_UNSUPPORTED,
+                                "it is not encrypted, and would get what is encrypted now; clone it instead",
+                                error);
+        }
         return 0;
 }
 
@@ -65,11 +85,12 @@ static int append_image(Job *job, const Rebase *b, const VolumeChain *c, sd_bus_
 {
         int r;
 
-        r = sd_bus_message_open_container(m, 'a', "(sh)");
+        r = sd_bus_message_open_container(m, 'a', "(shs)");
         if (r >= 0)
-                r = sd_bus_message_append(m, "(sh)", b->format, data_job_fd(job, 0));
+                r = sd_bus_message_append(m, "(shs)", b->format, data_job_fd(job, 0), strempty(b->secret));
         for (size_t i = 0; r >= 0 && i < b->n_old; i++)
-                r = sd_bus_message_append(m, "(sh)", c->members[i].format, data_job_fd(job, i + 1));
+                r = sd_bus_message_append(m, "(shs)", c->members[i].format, data_job_fd(job, i + 1),
+                                          strempty(c->members[i].secret));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -88,8 +109,18 @@ static int fill_rebase(Job *job, sd_bus_message *m, void *argument)
 static int fill_set_backing(Job *job, sd_bus_message *m, void *argument)
 {
         Rebase *b = argument;
+        int r;
 
-        return sd_bus_message_append(m, "sss", b->format, b->path, b->backing_format);
+        r = sd_bus_message_append(m, "sss", b->format, b->path, b->backing_format);
+        return r < 0 ? r : volume_secret_append(m, b->secret);
+}
+
+static int add_new_backing(VolumeChain *c, const Volume *backing, sd_bus_error *error)
+{
+        const char *format = volume_image_format(backing);
+        int r = volume_chain_add(c, backing, format, false, error);
+
+        return r < 0 ? r : volume_chain_find_secret(backing, format, &c->members[c->n - 1].secret, error);
 }
 
 /* v itself is the image in which all is written; all else is only read. */
@@ -101,13 +132,15 @@ static int begin_rebase(Volume *v, Volume *backing, const char *operation, uid_t
         Rebase *b = NULL;
         int r;
 
-        r = new_rebase(v, backing, &b);
+        r = new_rebase(v, backing, &b, error);
         if (r >= 0)
                 r = volume_chain_add_backing(&chain, v, v->row.format, error);
-        if (r >= 0)
+        if (r >= 0) {
                 b->n_old = chain.n;
+                r = require_as_closed(v, b, &chain, error);
+        }
         if (r >= 0 && backing)
-                r = volume_chain_add(&chain, backing, volume_image_format(backing), false, error);
+                r = add_new_backing(&chain, backing, error);
         if (r >= 0 && backing)
                 r = volume_chain_add_backing(&chain, backing, volume_image_format(backing), error);
         if (r >= 0 && backing)
@@ -174,7 +207,7 @@ static int set_backing(Volume *v, Volume *backing, uid_t uid, Job **ret, sd_bus_
         Rebase *b = NULL;
         int r;
 
-        r = new_rebase(v, backing, &b);
+        r = new_rebase(v, backing, &b, error);
         if (r >= 0)
                 r = volume_locks_add(&locks, backing->pool, backing->row.name, true);
         if (r < 0) {
@@ -222,6 +255,7 @@ int volume_rebase(Volume *v, Volume *backing, bool unsafe, uid_t uid, Job **ret,
 
 typedef struct Commit {
         char *format; /* of the backing volume */
+        char *secret; /* of the volume: its file; NULL: it is not encrypted */
         char *from;   /* the overlay, for the mark */
 } Commit;
 
@@ -230,6 +264,7 @@ static void commit_free(void *p)
         Commit *commit = p;
 
         free(commit->format);
+        free(commit->secret);
         free(commit->from);
         free(commit);
 }
@@ -255,13 +290,30 @@ static int fill_commit(Job *job, sd_bus_message *m, void *argument)
         int r;
 
         /* The overlay, what it is built on, which is the job's volume, and what that is built on. */
-        r = sd_bus_message_open_container(m, 'a', "(sh)");
+        r = sd_bus_message_open_container(m, 'a', "(shs)");
         if (r >= 0)
-                r = sd_bus_message_append(m, "(sh)(sh)", c->members[0].format, data_job_fd(job, 1),
-                                          commit->format, data_job_fd(job, 0));
+                r = sd_bus_message_append(m, "(shs)(shs)", c->members[0].format, data_job_fd(job, 1),
+                                          strempty(c->members[0].secret), commit->format,
+                                          data_job_fd(job, 0), strempty(commit->secret));
         for (size_t i = 1; r >= 0 && i < c->n; i++)
-                r = sd_bus_message_append(m, "(sh)", c->members[i].format, data_job_fd(job, i + 1));
+                r = sd_bus_message_append(m, "(shs)", c->members[i].format, data_job_fd(job, i + 1),
+                                          strempty(c->members[i].secret));
         return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int find_secrets(const Volume *v, const Volume *backing, Commit *commit, VolumeChain *c,
+                        sd_bus_error *error)
+{
+        int r;
+
+        r = volume_chain_find_secret(v, v->row.format, &c->members[0].secret, error);
+        if (r >= 0)
+                r = volume_chain_find_secret(backing, commit->format, &commit->secret, error);
+        if (r >= 0 && c->members[0].secret && !commit->secret)
+                r = refuse(v, STORAGE_ERROR_UNSUPPORTED,
+                           "it is encrypted, and what it is built on is not, and would get what is in it",
+                           error);
+        return r;
 }
 
 /* It writes only what the overlay has: whatever else left the backing volume incomplete is as it was. */
@@ -273,6 +325,8 @@ static int begin_commit(Volume *v, Volume *backing, uid_t uid, Job **ret, sd_bus
         int r;
 
         r = commit ? volume_chain_add(&chain, v, v->row.format, true, error) : -ENOMEM;
+        if (r >= 0)
+                r = find_secrets(v, backing, commit, &chain, error);
         if (r >= 0)
                 r = volume_chain_add_backing(&chain, backing, commit->format, error);
         if (r >= 0)

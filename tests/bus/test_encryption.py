@@ -358,3 +358,85 @@ def test_grown_with_storage(service, pool, key, tmp_path):
         assert volume.get("Capacity") == 9 * MIB == special(volume)["virtual-size"]
         assert volume.get("Allocation") >= before + 8 * MIB
         assert_opens(tmp_path, volume, pattern(1, verb="read"), pattern(3, at="8M"))
+
+
+def as_a_guest(tmp_path, volume, *command):
+    """What a tool of QEMU's does with it as a guest would have it: all of its chain, each image with its secret."""
+    (tmp_path / "key").write_bytes(PASSPHRASE)
+    argv = [command[0], *command[1:], "--object", f"secret,id=secret-key,file={tmp_path}/key", "json:" + volume.GetBlockdev()]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
+
+
+def write_as_a_guest(tmp_path, volume, command):
+    did = as_a_guest(tmp_path, volume, "qemu-io", "-c", command)
+    assert did.returncode == 0 and "wrote" in did.stdout, did.stdout + did.stderr
+
+
+def contents(tmp_path, volume):
+    seen = tmp_path / "seen"
+    (tmp_path / "key").write_bytes(PASSPHRASE)
+    subprocess.run(["qemu-img", "convert", "-O", "raw", "--object", f"secret,id=secret-key,file={tmp_path}/key",
+                    "json:" + volume.GetBlockdev(), seen], check=True, timeout=200)
+    return seen.read_bytes()
+
+
+@pytest.fixture
+def base(service, pool, key, tmp_path):
+    """A container on which others are built, and what is in it."""
+    volume = service.volume(done(service, pool.CreateVolume, "base", MIB, encryption="luks", secret="key"))
+    assert_opens(tmp_path, volume, pattern(1, length="512k"), pattern(2, at="512k", length="512k"))
+    return volume, b"\1" * (MIB // 2) + b"\2" * (MIB // 2)
+
+
+@pytest.mark.limit(900)
+def test_what_is_built_on_an_encrypted_volume(service, daemon, pool, base, tmp_path):
+    """Each image is opened with its own secret; what is encrypted stays that, wherever it is copied."""
+    base, data = base
+    overlay = clone(service, pool, base, "overlay", linked=True)
+    assert (overlay.get("Format"), overlay.get("Encryption"), overlay.get("Backing")) == ("qcow2", "luks", base.path)
+    assert overlay.get("BackingFormat") == "luks" and overlay.GetDiskXML().count("usage='key'") == 2
+    assert contents(tmp_path, overlay) == data
+    write_as_a_guest(tmp_path, overlay, pattern(3, length="64k"))
+    changed = b"\3" * 65536 + data[65536:]
+
+    with Watcher(PASSPHRASE) as watcher:
+        full = clone(service, pool, overlay, "full")
+        assert (full.get("Encryption"), full.get("Backing")) == ("luks", "/") and "usage='key'" in full.GetXML()
+        assert contents(tmp_path, full) == changed
+        done(service, overlay.Commit)
+        assert contents(tmp_path, base) == changed
+        done(service, overlay.Rebase, full.path)
+        assert overlay.get("Backing") == full.path and contents(tmp_path, overlay) == changed
+        done(service, overlay.Flatten)
+        assert overlay.get("Backing") == "/" and contents(tmp_path, overlay) == changed
+    assert watcher.tools >= {"convert", "rebase", "commit"} and watcher.found == []
+    assert PASSPHRASE.decode() not in daemon.log()
+    assert overlay.get("Encryption") == "luks" and overlay.get("Problem") == base.get("Problem") == ""
+
+
+@pytest.mark.limit(900)
+def test_nothing_is_decrypted_on_the_way(service, pool, base, tmp_path):
+    base, data = base
+    plain = service.make_volume(pool, "plain")
+    open_one = service.volume(pool.CreateVolume("open", 0, {"backing": base.path, "format": "qcow2"})[0])
+    assert open_one.get("Encryption") == "" and contents(tmp_path, open_one) == data
+    for call, args in ((open_one.Flatten, ()), (open_one.Rebase, (plain.path,))):
+        with refused("Unsupported") as refusal:
+            done(service, call, *args)
+        assert "not encrypted" in refusal.text
+    assert open_one.get("Backing") == base.path
+    copy = clone(service, pool, open_one, "copy")
+    assert copy.get("Encryption") == "luks" and "usage='key'" in copy.GetXML() and contents(tmp_path, copy) == data
+    # An encrypted one on a plain one is as good as any, but does not write to that.
+    closed = service.volume(done(service, pool.CreateVolume, "closed", 0, backing=plain.path,
+                                 format="qcow2", encryption="luks", secret="key"))
+    with refused("Unsupported") as refusal:
+        done(service, closed.Commit)
+    assert "encrypted" in refusal.text
+
+    service.manager.RemoveSecret("key", {"force": True})
+    for call, args in ((pool.CloneVolume, (open_one.path, "no")), (closed.Flatten, ())):
+        with refused("NotFound"):
+            done(service, call, *args)
+    assert "no" not in service.volumes(pool)
+    service.manager.SetSecret("key", PASSPHRASE)

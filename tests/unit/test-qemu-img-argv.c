@@ -176,24 +176,50 @@ static void test_chain(void)
         assert(streq(part, expected_part));
 }
 
+/* Each with its own secret, which comes behind the images. */
+static void test_chain_encrypted(void)
+{
+        ImageChain chain = {.n = 2,
+                            .fds = {-1, -1},
+                            .formats = {IMAGE_QCOW2, IMAGE_LUKS},
+                            .secrets = {"/dev/null", "/dev/zero"}};
+        const char *expected =
+                "json:{\"driver\":\"qcow2\",\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"src4\"},"
+                "\"backing\":{\"driver\":\"luks\",\"key-secret\":\"src5\",\"backing\":null,\"file\":{"
+                "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/5\"}},\"file\":{"
+                "\"driver\":\"file\",\"locking\":\"off\",\"filename\":\"/proc/self/fd/4\"}}";
+        int fds[QEMU_IMG_FDS_MAX] = {-1, -1, -1};
+        _cleanup_free_ char *found = NULL;
+        BackendContext ctx = {0};
+        char **argv = NULL;
+        size_t n = 3;
+
+        assert(image_chain_format(&chain, 4, &found) == 0 && streq(found, expected));
+        assert(image_chain_add_secrets(&ctx, &chain, 4, fds, &n, &argv) == 0 && n == 5);
+        check(argv, "--object secret,id=src4,format=raw,file=/proc/self/fd/6 "
+                    "--object secret,id=src5,format=raw,file=/proc/self/fd/7");
+        assert(fds[3] >= 0 && fds[4] >= 0 && close(fds[3]) == 0 && close(fds[4]) == 0);
+}
+
 static void test_convert_encrypted(void)
 {
+        char object[] = "--object", secret[] = "secret,id=src4,format=raw,file=/proc/self/fd/6";
         QemuImgConvert c = {
                 .source = "json:{}",
                 .target = QEMU_IMG_TARGET,
                 .target_format = "luks",
                 .secret_fd = 5,
-                .source_secret_fd = 6,
+                .objects = (char *[]){object, secret, NULL},
         };
         char **argv;
 
         assert(qemu_img_convert_argv(&c, &argv) == 0);
         check(argv, "qemu-img convert -p -n --object secret,id=sec0,format=raw,file=/proc/self/fd/5 "
-                    "--object secret,id=src0,format=raw,file=/proc/self/fd/6 --target-image-opts json:{} "
+                    "--object secret,id=src4,format=raw,file=/proc/self/fd/6 --target-image-opts json:{} "
                     "driver=luks,key-secret=sec0,file.driver=file,file.locking=off,"
                     "file.filename=/proc/self/fd/3");
         c.target_format = "qcow2";
-        c.source_secret_fd = 0;
+        c.objects = NULL;
         c.zero = true;
         assert(qemu_img_convert_argv(&c, &argv) == 0);
         check(argv, "qemu-img convert -p -n --object secret,id=sec0,format=raw,file=/proc/self/fd/5 "
@@ -211,5 +237,6 @@ int main(void)
         test_convert();
         test_convert_encrypted();
         test_chain();
+        test_chain_encrypted();
         return 0;
 }

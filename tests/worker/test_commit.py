@@ -24,12 +24,12 @@ def chain(folder):
 
 def commit(data, folder, chain):
     base, overlay = chain
-    data.call("Commit", "(ssha(sh))", pool_xml(folder), "overlay", 0, [("qcow2", 1), ("raw", 2)],
+    data.call("Commit", "(ssha(shs))", pool_xml(folder), "overlay", 0, [("qcow2", 1, ""), ("raw", 2, "")],
               fds=[base, overlay, base])
 
 
 def set_backing(data, folder, chain, path):
-    data.call("SetBacking", "(sshsss)", pool_xml(folder), "overlay", 0, "qcow2", path, "raw", fds=[chain[1]])
+    data.call("SetBacking", "(sshsssa{sv})", pool_xml(folder), "overlay", 0, "qcow2", path, "raw", {}, fds=[chain[1]])
 
 
 def writing(data):

@@ -25,7 +25,7 @@ def loop(loop_device, tmp_path):
 
 def copy(data, folder, loop, source, fmt):
     with open(source, "rb") as file:
-        data.call("Copy", "(ssha(sh)a{sv})", pool_xml(folder), volume_xml("v", 4 * MIB), 0, [(fmt, 1)], {},
+        data.call("Copy", "(ssha(shs)a{sv})", pool_xml(folder), volume_xml("v", 4 * MIB), 0, [(fmt, 1, "")], {},
                   fds=[loop, file.fileno()])
 
 

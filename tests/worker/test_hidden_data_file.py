@@ -63,7 +63,7 @@ def test_not_resized(folder, victim, new_pool, way):
 def test_not_copied(folder, victim, data, tmp_path, way):
     source = os.open(craft(folder / "a", victim, way), os.O_RDONLY)
     target = os.open(tmp_path / "copy", os.O_RDWR | os.O_CREAT)
-    refused(data.call, "Copy", "(ssha(sh)a{sv})", pool_xml(folder), volume_xml("n", MIB), 0, [("qcow2", 1)],
+    refused(data.call, "Copy", "(ssha(shs)a{sv})", pool_xml(folder), volume_xml("n", MIB), 0, [("qcow2", 1, "")],
             {"reflink": GLib.Variant("s", "never")}, fds=[target, source])
     assert b"precious" not in (tmp_path / "copy").read_bytes()
 
@@ -73,7 +73,7 @@ def test_backing_store_is_not_recorded(folder, victim, data, way):
     path = craft(folder / "a", victim, way)
     (folder / "base").write_bytes(bytes(MIB))
     before = path.read_bytes()
-    refused(data.call, "SetBacking", "(sshsss)", pool_xml(folder), "a", 0, "qcow2", f"{folder}/base", "raw",
+    refused(data.call, "SetBacking", "(sshsssa{sv})", pool_xml(folder), "a", 0, "qcow2", f"{folder}/base", "raw", {},
             fds=[os.open(path, os.O_RDWR)])
     assert path.read_bytes() == before
 
@@ -111,7 +111,7 @@ def with_snapshots(path, n, table):
 def test_snapshots_that_cannot_be_read_are_not_lost(folder, data):
     """To make it independent of other volumes would, of those that are not seen, lose the contents."""
     fd = os.open(with_snapshots(folder / "a", 5, 100), os.O_RDWR)
-    refused(data.call, "Rebase", "(ssha(sh)ssa(sh))", pool_xml(folder), "a", 0, [("qcow2", 0)], "", "", [],
+    refused(data.call, "Rebase", "(ssha(shs)ssa(shs))", pool_xml(folder), "a", 0, [("qcow2", 0, "")], "", "", [],
             fds=[fd])
 
 
