@@ -178,10 +178,14 @@ def test_sigkill(world, daemon, service, folder, rng, kind, who):
     operation = kind(rng, SMALL)
     taken = max(run_whole(operation, place) for _ in range(2))
     allowed = (OLD, NEW, MARKED) if isinstance(operation, Changes) else (OLD, NEW)
-    states = collections.Counter()
-    for _ in range(ROUNDS):
+    states, hits = collections.Counter(), 0
+    for i in range(4 * ROUNDS):
+        if i >= ROUNDS and hits > 0:
+            break
         state, acknowledged = cut_off(daemon, place, operation, who, rng.random() * taken * 1.1)
         assert state in ((NEW,) if acknowledged else allowed), f"{state}, seed {SEED}"
         operation.clean(place)
         states[state] += 1
-    print(json.dumps({"states": states, "seed": SEED}))
+        hits += not acknowledged
+    assert hits > 0, f"no kill was in time, seed {SEED}"
+    print(json.dumps({"states": states, "hits": hits, "seed": SEED}))
