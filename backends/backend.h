@@ -37,6 +37,7 @@ struct BackendContext {
         sd_bus_error *error;
         const char
                 *secret; /* the file of the passphrase for what is made encrypted, or changed; NULL: none */
+        uint64_t start; /* where the partition begins that is meant, whatever is its number now; 0: any */
         bool (*cancelled)(BackendContext *ctx); /* long loops look, and return -ECANCELED */
         void (*progress)(BackendContext *ctx, uint64_t done,
                          uint64_t total); /* bytes; cheap, call it often */

@@ -229,10 +229,15 @@ int disk_pool_find(BackendContext *ctx, const DiskPool *pool, const char *name, 
                         continue;
                 if (disk_partition_name(ctx->pool, &pool->device, p->number, &its) < 0)
                         return error_set_errno(ctx->error, ENOMEM, "Cannot find volume '%s'", name);
-                if (streq(name, its)) {
-                        *ret = p;
-                        return 0;
-                }
+                if (!streq(name, its))
+                        continue;
+                if (ctx->start != 0 && ctx->start != p->start)
+                        return error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND,
+                                          "Volume '%s' of pool '%s' has got another name, or is gone: what has "
+                                          "its name now is another one",
+                                          name, ctx->pool->name);
+                *ret = p;
+                return 0;
         }
         return error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND, "There is no volume '%s' in pool '%s'", name,
                           ctx->pool->name);

@@ -138,6 +138,7 @@ int pool_worker_delete_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
         PoolWorker *w = userdata;
         BackendContext ctx = pool_worker_context(w, error);
         int r, force = false;
+        const WorkerOption options[] = {{"force", "b", &force}, {"start", "t", &ctx.start}};
         const char *name;
 
         r = pool_worker_need(w, w->backend && w->backend->volume_delete, "have volumes deleted from them",
@@ -147,7 +148,7 @@ int pool_worker_delete_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
         r = sd_bus_message_read(m, "s", &name);
         if (r < 0)
                 return r;
-        r = worker_read_options(m, &(WorkerOption){"force", "b", &force}, 1);
+        r = worker_read_options(m, options, ELEMENTSOF(options));
         if (r < 0)
                 return r;
         r = w->backend->volume_delete(&ctx, name, force);
@@ -167,6 +168,7 @@ int pool_worker_resize_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
                                         {"allocate", "b", &allocate},
                                         {"force", "b", &force},
                                         {"from", "t", &from},
+                                        {"start", "t", &ctx.start},
                                         {"secret", "s", &ctx.secret}};
         VolumeRow row = {0};
         ResizeOptions resize;
@@ -212,12 +214,13 @@ int pool_worker_open_volume(sd_bus_message *m, void *userdata, sd_bus_error *err
         BackendContext ctx = pool_worker_context(w, error);
         const char *name, *mode_name;
         int r, force = false;
+        const WorkerOption options[] = {{"force", "b", &force}, {"start", "t", &ctx.start}};
 
         r = pool_worker_need(w, w->backend && w->backend->volume_open, "have their volumes opened", error);
         if (r >= 0)
                 r = sd_bus_message_read(m, "ss", &name, &mode_name);
         if (r >= 0)
-                r = worker_read_options(m, &(WorkerOption){"force", "b", &force}, 1);
+                r = worker_read_options(m, options, ELEMENTSOF(options));
         if (r >= 0 && open_mode_from_string(mode_name) == _OPEN_MODE_MAX)
                 r = error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
                                "'%.16s' is no mode to open a volume with: r, rw, read, write and write-alone are",

@@ -38,7 +38,9 @@
  *                                      file of the passphrase, if it is to be encrypted
  *   PublishVolume(s token) → ROW       Exists if the name was taken meanwhile
  *   DiscardVolume(s token)
- *   DeleteVolume(s name, a{sv})        options: "force" b
+ *   DeleteVolume(s name, a{sv})        options: "force" b; "start" t, also of ResizeVolume and OpenVolume: where the partition
+ *                                      begins that is meant, as its number may have become another one's: NotFound
+ *                                      then; 0: it is none
  *   ResizeVolume(s name, t capacity, a{sv}) → ROW
  *                                      options: "shrink" "force" b, and "allocate" b where volumes are no files;
  *                                      capacity is absolute; "from" t: Busy, unless it has that capacity now, or the new one;

@@ -85,6 +85,7 @@ struct Job {
         bool has_changes;
         bool built;           /* its Build made storage that was not there before */
         char secret_uuid[37]; /* of what the volume is encrypted with that it makes; "": it is not */
+        uint64_t volume_start; /* of the volume when the job was begun, see volume_start() */
         int result_fd;        /* Open: owned; -EBADF for none */
         int peer_fd; /* what a client gave to read from or write to, until the worker has it: owned; or
                         -EBADF */

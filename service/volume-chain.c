@@ -52,6 +52,7 @@ int volume_chain_add(VolumeChain *c, const Volume *v, const char *format, bool w
         members[c->n++] = (ChainMember){.pool = v->pool,
                                         .name = strdup(v->row.name),
                                         .format = strdup(format),
+                                        .start = volume_start(v),
                                         .write = write,
                                         .fd = -EBADF};
         return members[c->n - 1].name && members[c->n - 1].format ? 0 : -ENOMEM;
@@ -156,7 +157,8 @@ static int fill_open(Operation *op, sd_bus_message *m)
         const VolumeChain *c = op->job->data;
         const ChainMember *member = &c->members[c->n_open];
 
-        return sd_bus_message_append(m, "ssa{sv}", member->name, member->write ? "write" : "read", 0);
+        return sd_bus_message_append(m, "ssa{sv}", member->name, member->write ? "write" : "read", 1, "start", "t",
+                                     member->start);
 }
 
 static void open_next(Job *job)

@@ -12,6 +12,7 @@ typedef struct ChainMember {
         Pool *pool; /* the job's lock on the volume keeps it */
         char *name, *format;
         char *secret; /* the file of what it is opened with; NULL: none is needed, or it stays closed */
+        uint64_t start; /* see volume_start() */
         bool write;
         int fd; /* owned */
 } ChainMember;

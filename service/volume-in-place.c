@@ -94,7 +94,8 @@ static int fill_open(Operation *op, sd_bus_message *m)
                                      !w->what.write  ? "read"
                                      : w->what.alone ? "write-alone"
                                                      : "write",
-                                     1, "force", "b", (int) w->what.force);
+                                     2, "force", "b", (int) w->what.force, "start", "t",
+                                     op->job->volume_start);
 }
 
 static void start_work(Job *job, int fd)

@@ -293,7 +293,8 @@ static int fill_delete(Operation *op, sd_bus_message *m)
 {
         VolumeWork *w = op->job->data;
 
-        return sd_bus_message_append(m, "sa{sv}", op->job->volume_name, 1, "force", "b", w->force);
+        return sd_bus_message_append(m, "sa{sv}", op->job->volume_name, 2, "force", "b", w->force, "start", "t",
+                                     op->job->volume_start);
 }
 
 static void delete_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
@@ -349,8 +350,9 @@ static int fill_resize(Operation *op, sd_bus_message *m)
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "{sv}");
         if (r >= 0)
-                r = sd_bus_message_append(m, "{sv}{sv}{sv}", "shrink", "b", (int) w->resize.shrink, "allocate",
-                                          "b", (int) w->resize.allocate, "force", "b", (int) w->resize.force);
+                r = sd_bus_message_append(m, "{sv}{sv}{sv}{sv}", "shrink", "b", (int) w->resize.shrink,
+                                          "allocate", "b", (int) w->resize.allocate, "force", "b",
+                                          (int) w->resize.force, "start", "t", op->job->volume_start);
         /* So much more or less than what was seen: of something else it would be too much. */
         if (r >= 0 && w->resize.delta)
                 r = sd_bus_message_append(m, "{sv}", "from", "t", w->from);
@@ -474,7 +476,8 @@ static int fill_open(Operation *op, sd_bus_message *m)
 {
         VolumeWork *w = op->job->data;
 
-        return sd_bus_message_append(m, "ssa{sv}", op->job->volume_name, w->write ? "rw" : "r", 0);
+        return sd_bus_message_append(m, "ssa{sv}", op->job->volume_name, w->write ? "rw" : "r", 1, "start", "t",
+                                     op->job->volume_start);
 }
 
 static void open_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)

@@ -9,6 +9,7 @@
 int volume_job_begin(Pool *pool, const char *operation, const char *name, const char *verb,
                      VolumeLocks *locks, uid_t uid, Job **ret, sd_bus_error *error)
 {
+        Volume *v;
         int r;
 
         r = pool_require_active(pool, verb, error);
@@ -20,6 +21,8 @@ int volume_job_begin(Pool *pool, const char *operation, const char *name, const 
                 volume_locks_done(locks);
                 return r;
         }
+        v = volume_find(pool, name);
+        (*ret)->volume_start = v ? volume_start(v) : 0;
         (*ret)->locks = *locks;
         *locks = (VolumeLocks){};
         (*ret)->cancelable = true;

@@ -53,6 +53,13 @@ char *volume_key(const Volume *v)
         return volume_path(v);
 }
 
+uint64_t volume_start(const Volume *v)
+{
+        const VolumeExtra *extra = v->row.extra;
+
+        return v->pool->def->type == POOL_DISK && extra && extra->n_extents == 1 ? extra->extents[0].start : 0;
+}
+
 Volume *volume_find(Pool *pool, const char *name)
 {
         Volume key = {.row.name = (char *) name};

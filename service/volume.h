@@ -106,6 +106,9 @@ Volume *volume_find_by_device(Manager *m, const char *path);
 char *volume_path(const Volume *v);
 char *volume_key(const Volume *v);
 
+/* Where a partition begins, by which it is known whatever number it gets; 0: it is none. */
+uint64_t volume_start(const Volume *v);
+
 /* The volume that v is an overlay of, if it is one of ours, and another one. */
 Volume *volume_backing(const Volume *v);
 /* The same, also if it names itself. */

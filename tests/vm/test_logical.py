@@ -363,6 +363,10 @@ def test_resize(service, pool):
         thick.Resize(8 * MIB, {})
     thick.Resize(8 * MIB, {"shrink": True})
     assert int(lvs()["thick"]["lv_size"]) == 8 * MIB == thick.get("Capacity")
+    thick.Resize(4 * MIB, {"delta": True})
+    assert int(lvs()["thick"]["lv_size"]) == 12 * MIB == thick.get("Capacity")
+    thick.Resize(4 * MIB, {"delta": True, "shrink": True})
+    assert int(lvs()["thick"]["lv_size"]) == 8 * MIB == thick.get("Capacity")
     with refused("NoSpace"):
         thick.Resize(4096 * MIB, {})
     with mounted("/dev/vg0/thick"), refused("InUse") as e:
@@ -375,6 +379,25 @@ def test_resize(service, pool):
         thin.Resize(8 * MIB, {"shrink": True})
     thin.Resize(64 * MIB, {"shrink": True})
     assert int(lvs()["thin"]["lv_size"]) == 64 * MIB == thin.get("Capacity")
+
+
+def test_delete_leaves_what_others_are_built_on(service, pool, command, tmp_path):
+    """By whatever name of the device."""
+    volume = create(service, pool, "disk", 16 * MIB)
+    images = service.make_pool("images", str(tmp_path))
+    for i, name in enumerate(("/dev/vg0/disk", "/dev/mapper/vg0-disk", os.path.realpath("/dev/vg0/disk"))):
+        command("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-F", "raw", "-b", name, f"{tmp_path}/overlay{i}", "16M")
+        overlay = service.wait_volume(images, f"overlay{i}")
+        overlay.wait_for("BackingPath", name)
+        for call in (volume.Delete, volume.Wipe, lambda: volume.Resize(8 * MIB, {"shrink": True})):
+            with refused("HasDependents") as e:
+                call()
+            assert f"overlay{i}" in e.text
+        overlay.Delete()
+    volume.Delete()
+    assert "disk" not in lvs()
+    images.Stop()
+    images.Undefine()
 
 
 def test_delete_leaves_what_is_in_use(service, pool):
