@@ -2,33 +2,43 @@
 """Moments of the service's work, for tests that have something happen right then."""
 
 import contextlib
-import subprocess
 import threading
 from pathlib import Path
 
 from gi.repository import GLib
 
-TIMEOUT = 60
+
+def words_of(pid):
+    """The command line; nothing of a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def children_of(pid):
+    found = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, listing.read_text().split())
+    return found
 
 
 def pool_workers():
     """The processes that look after pools, the one that was started first at the front."""
-    found = subprocess.run(["pgrep", "--full", "storaged-worker pool"], capture_output=True, text=True, timeout=TIMEOUT,
-                           check=False).stdout
-    return [int(pid) for pid in found.split()]
+    pids = sorted(int(path.name) for path in Path("/proc").glob("[0-9]*"))
+    return [pid for pid in pids if words_of(pid)[1:2] == ["pool"] and words_of(pid)[0].endswith("storaged-worker")]
 
 
 def lvm_command(words):
-    """The process by which a pool's worker runs LVM with all of these words; None if there is none."""
-    for listing in (path for pid in pool_workers() for path in Path(f"/proc/{pid}/task").glob("*/children")):
-        try:
-            lines = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in listing.read_text().split()}
-        except FileNotFoundError:
-            continue
-        for child, line in lines.items():
-            command = line.split("\0")
-            if command[0].endswith("lvm") and set(words.split()) <= set(command):
-                return child
+    """The process by which a pool's worker runs LVM with all of these words; None if there is none.
+
+    It is there for half a second only: to look for it must not take a process that would run as long on a busy machine.
+    """
+    for child in (child for pid in pool_workers() for child in children_of(pid)):
+        command = words_of(child)
+        if command and command[0].endswith("lvm") and set(words.split()) <= set(command):
+            return child
     return None
 
 
