@@ -114,11 +114,12 @@ static int check_backing(Resize *z)
         const VolumeExtra *extra = z->row.extra;
         uint64_t capacity, size;
         ImageFormat format;
+        bool whole;
 
         if (!extra || !extra->backing_path || z->capacity <= z->row.capacity)
                 return 0;
         if (!extra->backing_remote &&
-            image_probe_path(z->dir_fd, extra->backing_path, &format, &capacity, &size) >= 0 &&
+            image_probe_path(z->dir_fd, extra->backing_path, &format, &capacity, &size, &whole) >= 0 &&
             capacity <= z->row.capacity && size <= z->row.capacity)
                 return 0;
         return refuse(z, STORAGE_ERROR_UNSUPPORTED,

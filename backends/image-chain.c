@@ -6,10 +6,6 @@
 
 #include "backends/copy-raw.h"
 
-/* VMware's Virtual Disk Format 1.1: a sparse extent of capacity 0 only holds a descriptor, which names
- * others. */
-#define VMDK_CAPACITY_OFFSET 12U
-
 bool image_format_is_plain(ImageFormat format)
 {
         return format == IMAGE_RAW || format == IMAGE_ISO || format == IMAGE_FAT || format == IMAGE_LUKS;
@@ -94,21 +90,6 @@ static int check_extra(BackendContext *ctx, const ImageChain *chain, size_t i, c
         return 0;
 }
 
-static bool vmdk_is_whole(const ImageFile *file)
-{
-        const uint8_t *capacity = file->head + VMDK_CAPACITY_OFFSET;
-
-        if (file->n_head < VMDK_CAPACITY_OFFSET + 8)
-                return false;
-        if (memcmp(file->head, "COWD", 4) == 0)
-                return true;
-        for (size_t i = 0; i < 8; i++) {
-                if (capacity[i] != 0)
-                        return memcmp(file->head, "KDMV", 4) == 0;
-        }
-        return false;
-}
-
 static int check_member(BackendContext *ctx, const ImageChain *chain, size_t i, const char *name,
                         uint64_t *ret_capacity, bool *ret_snapshots)
 {
@@ -133,7 +114,7 @@ static int check_member(BackendContext *ctx, const ImageChain *chain, size_t i, 
         if (info.format != format)
                 r = refuse(ctx, name, i, STORAGE_ERROR_BUSY,
                            "is not of the format that it should have; try again");
-        else if (format == IMAGE_VMDK && !vmdk_is_whole(&file))
+        else if (format == IMAGE_VMDK && !image_vmdk_is_whole(&file))
                 r = refuse(ctx, name, i, STORAGE_ERROR_UNSUPPORTED, "has its data in other files");
         else
                 r = check_extra(ctx, chain, i, info.extra, name);

@@ -54,7 +54,7 @@ static int device_size(int fd, uint64_t *ret)
 }
 
 int image_probe_path(int dir_fd, const char *path, ImageFormat *ret_format, uint64_t *ret_capacity,
-                     uint64_t *ret_size)
+                     uint64_t *ret_size, bool *ret_whole)
 {
         _cleanup_close_ int fd = -EBADF;
         uint8_t head[IMAGE_HEAD_SIZE];
@@ -88,11 +88,12 @@ int image_probe_path(int dir_fd, const char *path, ImageFormat *ret_format, uint
         *ret_format = info.format;
         *ret_capacity = info.capacity > 0 ? info.capacity : file.size;
         *ret_size = file.size;
+        *ret_whole = info.format != IMAGE_VMDK || image_vmdk_is_whole(&file);
         image_info_done(&info);
         return 0;
 }
 
-/* A VMDK is opened by its parent's name while it is made, so that one must be whole. */
+/* The parent of a VMDK is opened by its name while that is made, so the path must be complete. */
 static int set_backing_path(BackendContext *ctx, const char *path, ImagePlan *plan)
 {
         if (path[0] == '/' || plan->format != IMAGE_VMDK) {
@@ -111,11 +112,12 @@ static int plan_backing(BackendContext *ctx, int dir_fd, const VolumeDef *def, I
         uint64_t capacity, size;
         ImageFormat found, given;
         const char *name;
+        bool whole;
         int r;
 
         if (!def->backing_path)
                 return 0;
-        r = image_probe_path(dir_fd, def->backing_path, &found, &capacity, &size);
+        r = image_probe_path(dir_fd, def->backing_path, &found, &capacity, &size, &whole);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot use %s as the backing store of volume '%s'",
                                        def->backing_path, def->name);
@@ -127,6 +129,12 @@ static int plan_backing(BackendContext *ctx, int dir_fd, const VolumeDef *def, I
                         "The backing store %s of volume '%s' has the format '%s', which QEMU "
                         "cannot read",
                         def->backing_path, def->name, def->backing_format ?: image_format_to_string(found));
+        if (plan->format == IMAGE_VMDK && (found != IMAGE_VMDK || !whole))
+                return sd_bus_error_setf(
+                        ctx->error, STORAGE_ERROR_UNSUPPORTED,
+                        "Volume '%s' cannot be made: only a VMDK that has its data in itself can be the backing "
+                        "store of one, and %s is none",
+                        def->name, def->backing_path);
         plan->backing_format = strdup(name);
         if (!plan->backing_format || set_backing_path(ctx, def->backing_path, plan) < 0)
                 return error_set_errno(ctx->error, ENOMEM, "Cannot make volume '%s'", def->name);

@@ -28,10 +28,11 @@ void image_plan_done(ImagePlan *plan);
 
 /*
  * The contents of an image file named by a header or a caller: format and capacity. path is relative to
- * dir_fd or absolute. Opens nothing but regular files and block devices. 0 or negative errno.
+ * dir_fd or absolute. Opens nothing but regular files and block devices. *ret_whole: it has its data in itself, unlike a VMDK
+ * that names others (of other formats that is not looked at). 0 or negative errno.
  */
 int image_probe_path(int dir_fd, const char *path, ImageFormat *ret_format, uint64_t *ret_capacity,
-                     uint64_t *ret_size);
+                     uint64_t *ret_size, bool *ret_whole);
 
 /* QEMU's name for a format; NULL if it cannot read it. */
 const char *image_format_to_qemu(ImageFormat format);

@@ -109,6 +109,8 @@ typedef struct ImageFile {
  *     (512 bytes, or 511 as Virtual PC before 2004 wrote it) over a multiple of 4096.
  */
 bool image_is_plain_raw(const ImageFile *file);
+/* Of a VMDK, by its head: its data is in the file itself, not in others that it names. */
+bool image_vmdk_is_whole(const ImageFile *file);
 
 /*
  * Looks at the contents. file->fd is read further (pread only, bounded) when the head promises something

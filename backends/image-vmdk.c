@@ -244,3 +244,22 @@ int image_read_vmdk_cowd(const ImageFile *file, ImageInfo *info)
                 return 0;
         return image_set_backing(info, h + 32, COWD_PARENT_MAX, "vmdk");
 }
+
+/* VMware's Virtual Disk Format 1.1: a sparse extent of capacity 0 only holds a descriptor, which names
+ * others. */
+#define VMDK_CAPACITY_OFFSET 12U
+
+bool image_vmdk_is_whole(const ImageFile *file)
+{
+        const uint8_t *capacity = file->head + VMDK_CAPACITY_OFFSET;
+
+        if (file->n_head < VMDK_CAPACITY_OFFSET + 8)
+                return false;
+        if (memcmp(file->head, "COWD", 4) == 0)
+                return true;
+        for (size_t i = 0; i < 8; i++) {
+                if (capacity[i] != 0)
+                        return memcmp(file->head, "KDMV", 4) == 0;
+        }
+        return false;
+}

@@ -12,7 +12,7 @@ from gi.repository import GLib
 
 import images
 from client import MIB, error_name, refused, vardict
-from harness import ONE_POOL, find_binary, name_owner, wait_until
+from harness import ONE_POOL, SLOWNESS, find_binary, name_owner, wait_until
 
 pytestmark = pytest.mark.private
 
@@ -319,3 +319,24 @@ def test_dependents_in_a_pool_that_is_not_known_yet(world, daemon):
         volume = client.volume(client.pool(client.manager.GetPoolByName("bases")).GetVolume("base"))
         with refused("HasDependents"):
             getattr(volume, method)(*arguments)
+
+
+def test_a_vmdks_parent_leads_nowhere_else(service, pool, folder):
+    """What a descriptor names would be opened while an overlay of it is made: here for ever."""
+    os.mkfifo(f"{folder}/fifo")
+    for kind, extent in (("FLAT", "0"), ("SPARSE", "")):
+        name = f"parent-{kind}"
+        with open(f"{folder}/{name}", "w", encoding="ascii") as f:
+            f.write("# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
+                    f'createType="monolithic{kind.capitalize()}"\nRW 2048 {kind} "{folder}/fifo" {extent}\n\nddb.adapterType = "ide"\n')
+        service.wait_volume(pool, name)
+        started = time.monotonic()
+        with refused("Unsupported") as e:
+            pool.CreateVolume("overlay", MIB, {"format": "vmdk", "backing-path": f"{folder}/{name}"})
+        assert name in e.text and time.monotonic() - started < 5 * SLOWNESS
+    images.make(f"{folder}/raw", MIB, format="raw")
+    with refused("Unsupported"):
+        pool.CreateVolume("overlay", MIB, {"format": "vmdk", "backing-path": f"{folder}/raw"})
+    parent = service.make_volume(pool, "parent", format="vmdk")
+    overlay = service.make_volume(pool, "overlay", format="vmdk", backing=parent.path)
+    assert overlay.get("Backing") == parent.path
