@@ -64,6 +64,7 @@ static Intent describe(const DataJob *d, IntentStage stage)
         (void) snprintf(i.volume, sizeof i.volume, "%s", job->volume_name);
         (void) snprintf(i.token, sizeof i.token, "%s", strempty(d->token));
         (void) snprintf(i.from, sizeof i.from, "%s", strempty(d->step.from));
+        (void) snprintf(i.secret, sizeof i.secret, "%s", job->secret_uuid);
         return i;
 }
 
@@ -80,13 +81,17 @@ static int write_intent(DataJob *d, IntentStage stage, StoreDone done)
         return r < 0 ? r : store_apply(m->store, TAKE_PTR(list), done, d);
 }
 
-static void remove_intent(Job *job)
+static void remove_intent_of_name(Manager *m, const char *intent)
 {
         _cleanup_(store_change_freep) StoreChange *list = NULL;
-        const char *intent = job->data_job->intent;
 
-        if (intent && store_change_remove(job->manager, &list, STORE_INTENT, intent) >= 0)
-                (void) store_apply(job->manager->store, TAKE_PTR(list), NULL, NULL);
+        if (intent && store_change_remove(m, &list, STORE_INTENT, intent) >= 0)
+                (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
+}
+
+static void remove_intent(Job *job)
+{
+        remove_intent_of_name(job->manager, job->data_job->intent);
 }
 
 /* What was changed in place is whole, or marked; only when that is on the disk the intent goes. */
@@ -422,15 +427,19 @@ static void discard(Job *job, const sd_bus_error *error)
 
 static void publish_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
 {
+        _cleanup_free_ char *intent = NULL;
         DataJob *d = op->job->data_job;
+        Manager *m = op->job->manager;
 
         if (error) {
                 discard(op->job, error);
                 return;
         }
         data_fds_close(&d->fds);
-        remove_intent(op->job);
+        intent = TAKE_PTR(d->intent);
         d->published(op, pool, reply, NULL);
+        /* The job may be over; it tells of the volume's secret until that is noted. */
+        remove_intent_of_name(m, intent);
 }
 
 void data_job_publish(Job *job, const sd_bus_error *error,

@@ -7,6 +7,7 @@
 #include "service/intent.h"
 #include "service/store-read.h"
 #include "service/unfinished.h"
+#include "service/volume-secret.h"
 
 /* For so long a pool that is not defined is expected back, with what is to be removed in it. */
 #define KEPT_USEC (UINT64_C(180 * 24 * 3600) * USEC_PER_SEC)
@@ -106,6 +107,15 @@ static void finish(Manager *m, const Intent *intent, const char *name)
                 incomplete_apply(m, TAKE_PTR(list), &change, name);
 }
 
+/* What was made may be whole, as all that was missing was this note. */
+static void note_secret(Manager *m, const Intent *intent)
+{
+        if (!intent->secret[0] || volume_secret_is_known(m, intent->pool_uuid, intent->volume))
+                return;
+        if (volume_secret_record(m, intent->pool_uuid, intent->volume, intent->secret, NULL, NULL) < 0)
+                log_error("Cannot note with which secret volume '%s' is encrypted", intent->volume);
+}
+
 static void set_told(Manager *m, Intent *intent, const char *name)
 {
         _cleanup_(store_change_freep) StoreChange *list = NULL;
@@ -128,6 +138,8 @@ static int recover_one(Manager *m, const char *name, FILE *f)
         told = intent.stage == INTENT_IS_TOLD;
         if (!told)
                 tell(m, &intent, name);
+        if (intent.stage == INTENT_MAKES)
+                note_secret(m, &intent);
         if (!recover_unfinished(m, &intent, name))
                 finish(m, &intent, name);
         else if (!told)

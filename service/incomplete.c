@@ -520,6 +520,19 @@ int incomplete_describe(const Volume *v, char **ret)
         return r < 0 ? -ENOMEM : 0;
 }
 
+int incomplete_require_whole(const Volume *v, const char *done, sd_bus_error *error)
+{
+        const Incomplete *i = worst_of(v);
+
+        if (!i || kind_of_mark(i) == KIND_ROOM)
+                return 0;
+        return error_setf(error, STORAGE_ERROR_FAILED,
+                          "Volume '%s' of pool '%s' cannot be %s: it is incomplete, as %s was cut off or "
+                          "failed; do that "
+                          "again first",
+                          v->row.name, v->pool->def->name, done, i->operation);
+}
+
 /* at the start and the end */
 
 static int load_one(Manager *m, const char *name, FILE *f)

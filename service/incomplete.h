@@ -68,6 +68,9 @@ int incomplete_require_room(const Volume *v, uid_t uid, sd_bus_error *error);
 bool incomplete_is_marked(const Volume *v);
 /* It is marked, or a mark names it as the overlay that something came from. */
 bool incomplete_knows(const Volume *v);
+/* Failed, if its contents are neither the old nor the new ones, and so would be a copy, of which nobody knew
+ * that. done: "cloned". */
+int incomplete_require_whole(const Volume *v, const char *done, sd_bus_error *error);
 /* What Volume.Problem says of it, in words for people, owned by the caller; *ret is NULL if it is not
  * marked. */
 int incomplete_describe(const Volume *v, char **ret);

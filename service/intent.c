@@ -20,9 +20,9 @@ int intent_write(const Manager *m, StoreChange **list, const char *name, const I
         if (asprintf(&content,
                      "operation=%s\nuid=%u\nsince=%" PRIu64
                      "\npool=%s\npool-type=%s\nvolume=%s\nstage=%s\ntoken=%s\n"
-                     "from=%s\nstart=%" PRIu64 "\nend=%" PRIu64 "\n",
+                     "from=%s\nsecret=%s\nstart=%" PRIu64 "\nend=%" PRIu64 "\n",
                      i->operation, i->uid, i->since, i->pool_uuid, i->pool_type, i->volume,
-                     stage_names[i->stage], i->token, i->from, i->start, i->end) < 0) {
+                     stage_names[i->stage], i->token, i->from, i->secret, i->start, i->end) < 0) {
                 content = NULL;
                 return -ENOMEM;
         }
@@ -52,7 +52,8 @@ int intent_read(FILE *f, Intent *ret)
                                      STORE_FIELD("since", since),
                                      STORE_FIELD("start", start),
                                      STORE_FIELD("end", end),
-                                     STORE_FIELD("stage", stage)};
+                                     STORE_FIELD("stage", stage),
+                                     STORE_FIELD("secret", ret->secret)};
 
         store_read_fields(f, fields, ELEMENTSOF(fields));
         ret->uid = (uid_t) store_read_number(uid, UINT32_MAX);

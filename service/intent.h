@@ -26,6 +26,7 @@ typedef struct Intent {
         char operation[64], pool_uuid[37], pool_type[16], volume[DEF_NAME_MAX + 1];
         char token[INTENT_TOKEN_SIZE]; /* by which what is made can be discarded */
         char from[INCOMPLETE_SOURCE_SIZE];
+        char secret[37]; /* UUID of what that is encrypted with */
         uid_t uid;
         uint64_t since; /* µs UTC: the beginning of the job */
         uint64_t start, end;

@@ -3,6 +3,7 @@
 
 #include "common/def-util.h"
 #include "service/data-job.h"
+#include "service/incomplete.h"
 #include "service/volume-chain.h"
 #include "service/volume-jobs.h"
 #include "service/volume-secret.h"
@@ -187,6 +188,8 @@ int volume_clone_complete(const Pool *pool, const Volume *source, const VolumeCl
 static int check(const Pool *pool, const Volume *source, const VolumeDef *def, const VolumeClone *clone,
                  sd_bus_error *error)
 {
+        int r;
+
         if (volume_find((Pool *) pool, def->name))
                 return error_setf(error, STORAGE_ERROR_EXISTS, "Volume '%s' exists already in pool '%s'",
                                   def->name, pool->def->name);
@@ -197,7 +200,8 @@ static int check(const Pool *pool, const Volume *source, const VolumeDef *def, c
         if (clone->compress && clone->preallocation && !streq(clone->preallocation, "off"))
                 return error_setf(error, STORAGE_ERROR_INVALID_ARGUMENT,
                                   "Volume '%s' cannot be both compressed and preallocated", def->name);
-        return pool_require_active(source->pool, "read", error);
+        r = incomplete_require_whole(source, "cloned", error);
+        return r < 0 ? r : pool_require_active(source->pool, "read", error);
 }
 
 /* the steps */

@@ -106,6 +106,11 @@ void volume_secret_forget(Manager *m, const char *pool_uuid, const char *volume)
         (void) store_apply(m->store, TAKE_PTR(list), NULL, NULL);
 }
 
+bool volume_secret_is_known(Manager *m, const char *pool_uuid, const char *volume)
+{
+        return find(m, pool_uuid, volume);
+}
+
 void volume_secret_rename(Manager *m, const char *pool_uuid, const char *volume, const char *name)
 {
         VolumeSecret *s = find(m, pool_uuid, volume);

@@ -17,6 +17,7 @@
 /* done is called when it is on disk. */
 int volume_secret_record(Manager *m, const char *pool_uuid, const char *volume, const char *secret_uuid,
                          StoreDone done, void *userdata);
+bool volume_secret_is_known(Manager *m, const char *pool_uuid, const char *volume);
 /* The volume has another name now. */
 void volume_secret_rename(Manager *m, const char *pool_uuid, const char *volume, const char *name);
 /* The volume is gone. */

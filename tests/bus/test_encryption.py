@@ -345,7 +345,8 @@ def test_grown_with_storage(service, pool, key, tmp_path):
         volume = service.volume(done(service, pool.CreateVolume, image_format, MIB, format=image_format,
                                      encryption="luks", secret="key"))
         assert_opens(tmp_path, volume, pattern(1))
-        before = volume.get("Allocation")
+        # What QEMU wrote is seen a moment later.
+        before = volume.wait_for("Allocation", os.stat(volume.get("Path")).st_blocks * 512)
         if image_format == "qcow2":
             service.manager.SetSecret("other", b"other")
             with refused("InvalidArgument"):

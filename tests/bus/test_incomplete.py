@@ -218,6 +218,17 @@ def test_a_snapshot_mends_no_contents(world, daemon, service, pool):
     assert is_incomplete(service.volume(image.path))
 
 
+def test_no_clone_of_what_is_incomplete(service, pool, base):
+    """Of that nobody would know."""
+    cut_off(service, base, MIB)
+    for options in ({}, {"linked": True}):
+        with refused("Failed") as refusal:
+            pool.CloneVolume(base.path, "clone", options)
+        assert "upload-volume" in refusal.text and "'base'" in refusal.text
+    base.Wipe()
+    pool.CloneVolume(base.path, "clone")
+
+
 # how much is remembered
 
 
@@ -351,6 +362,31 @@ def test_renamed_with_its_secret(world, daemon, service, pool, folder, base):
     assert "'other'" in refusal.text and "'base'" not in refusal.text
     service.volume(pool.GetVolume("other")).Delete()
     service.manager.RemoveSecret("key")
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_secret_of_what_was_just_made(world, daemon, service, pool, base, known):
+    """The service's end between the appearance of a volume and the note of its secret: that is noted at the next start."""
+    service.manager.SetSecret("key", b"x")
+    service.manager.SetSecret("old", b"x")
+    secrets = {usage: secret for usage, secret, _description in service.manager.ListSecrets()}
+    known_pool = pool.get("UUID")
+    daemon.stop()
+    if known:
+        with open(f"{daemon.state_dir}/volume-secrets/1", "w", encoding="ascii") as f:
+            f.write(f"pool={known_pool}\nvolume=base\nsecret={secrets['old']}\n")
+    with open(f"{daemon.state_dir}/intents/16-0123456789abcdef", "w", encoding="ascii") as f:
+        f.write(f"operation=create-volume\npool={known_pool}\nvolume=base\nstage=makes\nsecret={secrets['key']}\n")
+    for _ in range(2):
+        daemon.start()
+        manager = world.client(daemon).manager
+        with refused("HasDependents") as refusal:
+            manager.RemoveSecret("old" if known else "key")
+        assert "'base'" in refusal.text
+        wait_until(lambda: intents(daemon) == [], what="the end of the intent")
+        daemon.stop()
+    daemon.start()
+    world.client(daemon).manager.RemoveSecret("key" if known else "old")
 
 
 # pools that come and go
