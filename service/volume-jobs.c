@@ -400,8 +400,10 @@ int volume_resize(Volume *v, const VolumeResize *resize, uid_t uid, Job **ret, s
                 r = volume_require_no_dependents(v, NULL, "made smaller", error);
         if (r < 0)
                 return r;
-        /* The header of a container does not say how large it is. */
-        r = volume_is_container(v, true) ? 0 : volume_secret_path(v, resize->secret, &secret, error);
+        /* The header of a container does not say how large it is, nor does what a guest has written to a device. */
+        r = v->row.type == VOLUME_BLOCK || streq(v->row.format, "luks")
+                    ? 0
+                    : volume_secret_path(v, resize->secret, &secret, error);
         if (r >= 0 && resize->allocate && capacity > v->row.capacity && v->row.type == VOLUME_FILE)
                 return volume_grow(v, capacity, resize->force, TAKE_PTR(secret), uid, ret, error);
         if (r >= 0)

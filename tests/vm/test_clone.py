@@ -4,19 +4,17 @@
 """Clones to and from block devices: compared bit for bit, cut off at random moments, with disks that are full."""
 
 import hashlib
-import json
 import os
 import random
-import time
 from pathlib import Path
 
 import pytest
-from gi.repository import GLib
 
 import devices
 from client import MIB, refused
-from devices import dirty, run
+from devices import dirty, make_disk_pool, partitions, run
 from harness import wait_until
+from moments import cut_off
 
 SIZE = 24 * MIB
 TAG = "storaged-unfinished"
@@ -118,21 +116,6 @@ def test_group_is_full(service, vg, source):
     with refused("NoSpace"):
         clone(vg, source, "no", allocation=0)
     assert lvs() == before and list(service.volumes(vg)) == ["most"]
-
-
-def partitions(disk):
-    """{name: (start, end)} as the table on the disk says, and the kernel has no others."""
-    out = run("flock", disk, "sfdisk", "--json", disk)
-    rows = json.loads(out)["partitiontable"].get("partitions", [])
-    known = {p.parent.name for p in Path("/sys/class/block", Path(disk).name).glob("*/partition")}
-    assert known == {Path(row["node"]).name for row in rows}
-    return {Path(row["node"]).name: (row["start"], row["size"]) for row in rows}
-
-
-def make_disk_pool(service, disk, kind):
-    path, _ = service.manager.DefinePool("disk", "disk", {"source-devices": [disk], "source-format": kind, "target-path": "/dev"},
-                                         {"build": True, "start": True, "wait": 60_000_000})
-    return service.pool(path)
 
 
 @pytest.mark.parametrize("kind", ["dos", "gpt"])
@@ -252,27 +235,6 @@ def test_leftover_of_a_pool_that_was_away(daemon, service, disks):
     wait_until(lambda: os.listdir("/var/lib/storaged/intents") == [], 10, "the intent to go")
 
 
-def rounds(daemon, rng, begin, settled, number=6):
-    """Begins a clone and kills the data worker, the pool's, the service, or all, at any moment of it."""
-    seconds = 0
-    for i in range(number):
-        began = time.monotonic()
-        pending = begin(i)
-        if i > 0:
-            time.sleep(rng.random() * seconds)
-            for pid in daemon.workers("data" if i % 4 == 1 else "pool") if i % 4 != 3 else []:
-                os.kill(pid, 9)
-            if i % 4 >= 2:
-                daemon.kill()
-                daemon.start()
-        try:
-            pending.wait(120)
-        except GLib.Error as error:
-            assert i > 0, error
-        seconds = seconds or time.monotonic() - began
-        settled()
-
-
 def test_cut_off(daemon, service, files, vg, source):
     """What is there after that is whole, and nothing else is there."""
     expected = digest(files.get("TargetPath") + "/source", SIZE)
@@ -284,8 +246,8 @@ def test_cut_off(daemon, service, files, vg, source):
             assert digest(f"/dev/vg0/{name}", SIZE) == expected, (name, SEED)
             service.volume(vg.GetVolume(name)).Delete()
 
-    rounds(daemon, random.Random(SEED),
-           lambda i: vg.start("CloneVolume", source.path, f"c{i}", {"wait": 120_000_000}), settled)
+    cut_off(daemon, random.Random(SEED),
+            lambda i: vg.start("CloneVolume", source.path, f"c{i}", {"wait": 120_000_000}), settled)
 
 
 def test_cut_off_partitions(daemon, service, files, source, disks):
@@ -301,5 +263,5 @@ def test_cut_off_partitions(daemon, service, files, source, disks):
             assert digest(f"/dev/{name}", SIZE) == expected, (name, SEED)
             service.volume(pool.GetVolume(name)).Delete()
 
-    rounds(daemon, random.Random(SEED),
-           lambda i: pool.start("CloneVolume", source.path, part, {"wait": 120_000_000}), settled, 9)
+    cut_off(daemon, random.Random(SEED),
+            lambda i: pool.start("CloneVolume", source.path, part, {"wait": 120_000_000}), settled, 9)

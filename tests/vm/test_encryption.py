@@ -6,16 +6,19 @@
 import json
 import os
 import random
+import struct
 import subprocess
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from gi.repository import GLib, Gio
 
+import devices
 from client import MIB, refused
+from devices import partitions, run
 from harness import wait_until
+from moments import cut_off
 from watcher import Watcher
 
 PASSPHRASE = b"Slartibartfast & 7 fjords"
@@ -26,19 +29,9 @@ SEED = int(os.environ.get("STORAGED_TEST_SEED", str(random.randrange(2**32))))
 ENCRYPTED = {"encryption": "luks", "secret": "key"}
 
 
-def run(*argv):
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
 def lvs():
-    out = run("lvs", "--noheadings", "--separator", "|", "-o", "lv_name,lv_tags,lv_attr", "vg0")
-    rows = [[word.strip() for word in line.split("|")] for line in out.splitlines()]
-    return {name: tags for name, tags, attr in rows if attr[0] != "t"}
-
-
-def partitions(disk):
-    out = run("flock", disk, "sfdisk", "--json", disk)
-    return sorted(Path(row["node"]).name for row in json.loads(out)["partitiontable"].get("partitions", []))
+    """{name: tags}, but for thin pools."""
+    return {name: tags for name, (tags, attr) in devices.lvs("lv_tags", "lv_attr").items() if attr[0] != "t"}
 
 
 def done(service, call, *args, **options):
@@ -67,17 +60,9 @@ def key(service):
 
 
 @pytest.fixture
-def vg(service, disks):
-    path, _ = service.manager.DefinePool("vg0", "logical", {"source-devices": [disks[0]]},
-                                         {"build": True, "start": True, "wait": WAIT})
-    return service.pool(path)
-
-
-@pytest.fixture
 def disk_pool(service, disks):
-    path, _ = service.manager.DefinePool("disk", "disk", {"source-devices": [disks[1]], "source-format": "gpt", "target-path": "/dev"},
-                                         {"build": True, "start": True, "wait": WAIT})
-    return service.pool(path)
+    devices.dirty(disks[1])
+    return devices.make_disk_pool(service, disks[1], "gpt")
 
 
 @pytest.fixture
@@ -224,7 +209,7 @@ def test_refused(service, vg, disk_pool, disks, key):
         with refused("Failed") as refusal:
             done(service, pool.CreateVolumeFromXML, cipher.format(name))
         assert "caesar" in refusal.text
-    assert lvs() == {} and partitions(disks[1]) == []
+    assert lvs() == {} and partitions(disks[1]) == {}
     assert service.volumes(vg) == service.volumes(disk_pool) == {} and records() == before
 
 
@@ -238,6 +223,15 @@ def test_a_guests_own(service, vg, tmp_path):
     assert "encryption" not in volume.GetDiskXML() and json.loads(volume.GetBlockdev())["driver"] == "raw"
     copy = service.volume(done(service, vg.CloneVolume, volume.path, "copy"))
     assert run("cmp", "/dev/vg0/v", "/dev/vg0/copy") == "" and copy.get("Encryption") == "luks"
+    # With a version that QEMU does not know, too.
+    header = struct.pack(">6sHQQ48s32s64s40s48sQ", b"LUKS\xba\xbe", 2, 16384, 1, b"", b"sha256", b"",
+                         b"0e4f6f0c-2f9e-4a3e-8d4b-3c1b5d5c5b5a", b"", 0).ljust(4096, b"\0")
+    header += b'{"segments": {"0": {"type": "crypt", "offset": "1048576", "size": "dynamic", "encryption": "aes-xts-plain64"}}}'
+    with open("/dev/vg0/copy", "r+b") as f:
+        f.write(header.ljust(16384, b"\0"))
+    copy.Resize(12 * MIB, {"wait": WAIT})
+    assert copy.get("Encryption") == "luks2" and copy.get("Capacity") == device_size("/dev/vg0/copy") - MIB == 15 * MIB
+    assert json.loads(copy.GetBlockdev())["driver"] == "raw"
 
 
 def clone(service, pool, source, name, **options):
@@ -261,13 +255,18 @@ def usage(volume):
     return None if secret is None else secret.get("usage")
 
 
+def put(service, files, tmp_path, data):
+    """A plain file, which is whole when the pool sees it for the first time."""
+    (tmp_path / "source").write_bytes(data)
+    os.rename(tmp_path / "source", files.get("TargetPath") + "/source")
+    return service.wait_volume(files, "source")
+
+
 @pytest.fixture
-def source(service, files):
-    """A plain file, with data at its beginning and at its end, and a hole; its size is no whole number of extents."""
+def source(service, files, tmp_path):
+    """One with data at its beginning and at its end, and a hole; its size is no whole number of extents."""
     data = os.urandom(65536) + bytes(4 * MIB) + os.urandom(65536)
-    with open(files.get("TargetPath") + "/source", "wb") as f:
-        f.write(data)
-    return service.wait_volume(files, "source"), data
+    return put(service, files, tmp_path, data), data
 
 
 def test_clones_that_are_opened(service, files, vg, disk_pool, disks, key, source, tmp_path):
@@ -296,7 +295,7 @@ def test_clones_that_are_opened(service, files, vg, disk_pool, disks, key, sourc
             clone(service, pool, part, name, **{"source-secret": "none"})
     opened = clone(service, vg, part, "open", **{"source-secret": "key"})
     assert opened.get("Encryption") == "" and contents(tmp_path, opened, len(data)) == data
-    assert sorted(lvs()) == ["box", "open"] and partitions(disks[1]) == [first]
+    assert sorted(lvs()) == ["box", "open"] and list(partitions(disks[1])) == [first]
     service.manager.RemoveSecret("other")
 
 
@@ -323,27 +322,6 @@ def test_clones_that_stay_closed(service, files, vg, disk_pool, disks, key, sour
     assert usage(service.volume(vg.GetVolume("snap"))) == key
 
 
-def cut_off(daemon, rng, begin, settled, number=4):
-    """Kills the data worker, the pool's, the service, or all, at any moment of it."""
-    seconds = 0
-    for i in range(number):
-        began = time.monotonic()
-        pending = begin(i)
-        if i > 0:
-            time.sleep(rng.random() * seconds)
-            for pid in daemon.workers("data" if i % 4 == 1 else "pool") if i % 4 != 3 else []:
-                os.kill(pid, 9)
-            if i % 4 >= 2:
-                daemon.kill()
-                daemon.start()
-        try:
-            pending.wait(200)
-        except GLib.Error as error:
-            assert i > 0, error
-        seconds = seconds or time.monotonic() - began
-        settled()
-
-
 def test_cut_off(daemon, service, vg, key, tmp_path):
     """What is there after that is whole, and nothing else is there."""
     def settled():
@@ -354,21 +332,21 @@ def test_cut_off(daemon, service, vg, key, tmp_path):
             service.volume(vg.GetVolume(name)).Delete({"wait": WAIT})
 
     cut_off(daemon, random.Random(SEED),
-            lambda i: vg.start("CreateVolume", f"c{i}", 4 * MIB, {"wait": WAIT, **ENCRYPTED}, timeout=300), settled)
+            lambda i: vg.start("CreateVolume", f"c{i}", 4 * MIB, {"wait": WAIT, **ENCRYPTED}, timeout=300), settled, 4)
 
 
 def test_cut_off_partitions(daemon, service, disk_pool, disks, key, tmp_path):
     part = Path(disks[1]).name + "1"
 
     def settled():
-        wait_until(lambda: sorted(service.volumes(disk_pool)) == partitions(disks[1]), 60, f"the table, seed {SEED}")
+        wait_until(lambda: set(service.volumes(disk_pool)) == set(partitions(disks[1])), 60, f"the table, seed {SEED}")
         assert os.listdir("/var/lib/storaged/intents") == [], SEED
         for name in partitions(disks[1]):
             assert_opens(tmp_path, f"/dev/{name}", "read 0 1M")
             service.volume(disk_pool.GetVolume(name)).Delete({"wait": WAIT})
 
     cut_off(daemon, random.Random(SEED),
-            lambda i: disk_pool.start("CreateVolume", part, 4 * MIB, {"wait": WAIT, **ENCRYPTED}, timeout=300), settled)
+            lambda i: disk_pool.start("CreateVolume", part, 4 * MIB, {"wait": WAIT, **ENCRYPTED}, timeout=300), settled, 4)
 
 
 def test_cancel(service, vg, disk_pool, disks, key):
@@ -378,16 +356,29 @@ def test_cancel(service, vg, disk_pool, disks, key):
             wait_until(lambda: "create" in watcher.tools, 60, "the tool")
             service.job(job).Cancel()
             assert service.wait_job(job)["State"] == "cancelled"
-    assert lvs() == {} and partitions(disks[1]) == []
+    assert lvs() == {} and partitions(disks[1]) == {}
     assert service.volumes(vg) == service.volumes(disk_pool) == {}
+
+
+def test_overlay_of_a_logical_volume(service, files, vg, key, source, tmp_path):
+    """An image on an encrypted device: the guest gets both secrets, and so does who copies it."""
+    plain, data = source
+    box = clone(service, vg, plain, "box", **ENCRYPTED)
+    overlay = clone(service, files, box, "overlay", linked=True)
+    assert (overlay.get("Encryption"), overlay.get("BackingFormat"), overlay.get("Backing")) == ("luks", "luks", box.path)
+    assert_valid(tmp_path, overlay.GetDiskXML())
+    node = json.loads(overlay.GetBlockdev())
+    assert (node["backing"]["driver"], node["backing"]["file"]["driver"]) == ("luks", "host_device")
+    assert node["encrypt"]["key-secret"] == node["backing"]["key-secret"] == "secret-key"
+    copy = clone(service, vg, overlay, "copy")
+    assert_shown(copy, key)
+    assert contents(tmp_path, copy, len(data)) == data
 
 
 def test_clone_that_is_cut_off(daemon, service, disk_pool, disks, files, key, tmp_path):
     """A partition has a valid header and a mark while it is filled; with these alone it is no volume."""
     part, before = Path(disks[1]).name + "1", records()
-    with open(files.get("TargetPath") + "/source", "wb") as f:
-        f.write(os.urandom(150 * MIB))
-    source = service.wait_volume(files, "source")
+    source = put(service, files, tmp_path, os.urandom(150 * MIB))
     for all_of_it in (False, True):
         with Watcher(PASSPHRASE) as watcher:
             pending = disk_pool.start("CloneVolume", source.path, part, {"wait": WAIT, **ENCRYPTED}, timeout=300)
@@ -403,6 +394,6 @@ def test_clone_that_is_cut_off(daemon, service, disk_pool, disks, files, key, tm
                 daemon.start()
         with pytest.raises(GLib.Error):
             pending.wait(200)
-        wait_until(lambda: partitions(disks[1]) == [], 60, "the partition to go")
+        wait_until(lambda: partitions(disks[1]) == {}, 60, "the partition to go")
         wait_until(lambda: os.listdir("/var/lib/storaged/intents") == [], 60, "the end of the intent")
         assert service.volumes(disk_pool) == {} and records() == before

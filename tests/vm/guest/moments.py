@@ -2,7 +2,9 @@
 """Moments of the service's work, for tests that have something happen right then."""
 
 import contextlib
+import os
 import threading
+import time
 from pathlib import Path
 
 from gi.repository import GLib
@@ -63,3 +65,24 @@ def answered(service):
         over.set()
         asking.join()
     assert n > 0 and not failures, failures
+
+
+def cut_off(daemon, rng, begin, settled, number=6):
+    """Begins a job, and kills the data worker, the pool's, the service, or all, at any moment of it."""
+    seconds = 0
+    for i in range(number):
+        began = time.monotonic()
+        pending = begin(i)
+        if i > 0:
+            time.sleep(rng.random() * seconds)
+            for pid in daemon.workers("data" if i % 4 == 1 else "pool") if i % 4 != 3 else []:
+                os.kill(pid, 9)
+            if i % 4 >= 2:
+                daemon.kill()
+                daemon.start()
+        try:
+            pending.wait(120)
+        except GLib.Error as error:
+            assert i > 0, error
+        seconds = seconds or time.monotonic() - began
+        settled()
