@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# disks: 1x256M
+# disks: 2x256M
 # timeout: 300
-"""libvirt takes machines with the disks that the service describes: of files, of logical volumes, and of both."""
+"""libvirt takes machines with the disks that the service describes: of files, of logical volumes,
+of partitions, and of what is built on them."""
 
 import json
 import subprocess
@@ -27,7 +28,7 @@ def defined(tmp_path, *disks):
 
 @pytest.fixture
 def group(service, disks):
-    path, job = service.manager.DefinePool("vg0", "logical", {"source-devices": disks},
+    path, job = service.manager.DefinePool("vg0", "logical", {"source-devices": disks[:1]},
                                            {"build": True, "start": True, "wait": 120_000_000})
     assert job == "/"
     return service.pool(path)
@@ -60,3 +61,20 @@ def test_disks_in_a_machine(service, group, folder_pool, tmp_path):
 def test_a_lun(service, group, tmp_path):
     block = service.make_volume(group, "block", 8 * MIB, wait=60_000_000)
     assert defined(tmp_path, block.GetDiskXML({"device": "lun"}))[0].get("device") == "lun"
+
+
+def test_a_partition(service, disks, folder_pool, tmp_path):
+    path, job = service.manager.DefinePool(
+        "table", "disk", {"source-devices": disks[1:], "source-format": "gpt", "target-path": "/dev/disk/by-path"},
+        {"build": True, "start": True, "wait": 120_000_000})
+    assert job == "/"
+    pool = service.pool(path)
+    name = disks[1].rsplit("/", 1)[-1] + "1"
+    part = service.make_volume(pool, name, 8 * MIB, wait=60_000_000)
+    overlay = service.make_volume(folder_pool, "overlay", 8 * MIB, format="qcow2", backing=part.path)
+    one, two = defined(tmp_path, part.GetDiskXML(), overlay.GetDiskXML({"target": "vdb"}))
+    device = part.get("Path")
+    assert device.startswith("/dev/disk/by-path/") and (one.get("type"), one.find("driver").get("type")) == ("block", "raw")
+    assert one.find("source").get("dev") == two.find("backingStore/source").get("dev") == device
+    node = json.loads(part.GetBlockdev())
+    assert (node["driver"], node["file"]["driver"], node["file"]["filename"]) == ("raw", "host_device", device)
