@@ -50,6 +50,8 @@ static int require_room(Wipe *w, dev_t devnum)
                         "Cannot tell whether the thin pool has room to write over volume '%s' "
                         "of pool '%s'",
                         w->name, w->ctx->pool->name);
+        /* Also where it has all of its blocks: see WIPE_THIN_SLICE. */
+        room.needed += w->size < WIPE_THIN_SLICE ? w->size : WIPE_THIN_SLICE;
         if (room.needed <= room.free)
                 return 0;
         return error_setf(w->ctx->error, STORAGE_ERROR_NO_SPACE,

@@ -145,6 +145,15 @@ static int send(Wipe *w, uint64_t at, uint64_t *sent)
         return r;
 }
 
+/*
+ * Where a thin volume had a snapshot once, the kernel gives each of its blocks a new place when it is first written to, and
+ * has the old place back only once that is on the storage: no more than WIPE_THIN_SLICE may wait for it.
+ */
+static int settle_thin(Wipe *w, uint64_t at)
+{
+        return !w->thin || at % WIPE_THIN_SLICE != 0 || fdatasync(w->fd) >= 0 ? 0 : -errno;
+}
+
 static int run_pass(Wipe *w, const Pass *p, uint8_t *buffer)
 {
         uint64_t sent = 0;
@@ -161,6 +170,8 @@ static int run_pass(Wipe *w, const Pass *p, uint8_t *buffer)
                 at += n;
                 if (r >= 0)
                         r = send(w, at, &sent);
+                if (r >= 0)
+                        r = settle_thin(w, at);
                 r = r < 0 && r != -EINTR ? wipe_failed(w, r) : wipe_step(w, n);
         }
         /* A pass that stays in a cache is none. */

@@ -40,6 +40,10 @@
 #include "backends/backend.h"
 #include "common/wipe-algorithm.h"
 
+/* Bytes of a thin volume that are written over before they are on the storage; its pool needs room for as many. A
+ * multiple of what is written at once. */
+#define WIPE_THIN_SLICE (UINT64_C(3) * 1024 * 1024)
+
 typedef struct Wipe {
         BackendContext *ctx;
         const char *name; /* of the volume, for messages */
