@@ -4,7 +4,7 @@
 
 build_packages="gcc meson ninja-build pkg-config libc6-dev libsystemd-dev libxml2-dev libbsd-dev libjson-c-dev
         libblockdev-dev libblockdev-utils-dev libblockdev-lvm-dev libblockdev-fs-dev libblockdev-part-dev
-        libblockdev-mdraid-dev libparted-dev libmount-dev libblkid-dev libudev-dev libgcrypt20-dev
+        libblockdev-mdraid-dev libparted-dev libmount-dev libblkid-dev libudev-dev libgcrypt20-dev libdevmapper-dev
         libblockdev-lvm2 libblockdev-fs2 libblockdev-part2 libblockdev-mdraid2 lvm2 mdadm
         dbus dbus-daemon systemd qemu-utils python3"
 

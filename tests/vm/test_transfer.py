@@ -182,7 +182,8 @@ def cut_off(daemon, rng, pending, who):
     time.sleep(rng.random() * 2)
     workers = {"worker": daemon.workers("data"), "service": [], "both": daemon.workers()}[who]
     for pid in workers:
-        os.kill(pid, 9)
+        with contextlib.suppress(ProcessLookupError):  # it was done by then
+            os.kill(pid, 9)
     if who != "worker":
         daemon.kill()
         daemon.start()

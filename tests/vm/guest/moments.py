@@ -76,7 +76,8 @@ def cut_off(daemon, rng, begin, settled, number=6):
         if i > 0:
             time.sleep(rng.random() * seconds)
             for pid in daemon.workers("data" if i % 4 == 1 else "pool") if i % 4 != 3 else []:
-                os.kill(pid, 9)
+                with contextlib.suppress(ProcessLookupError):  # it was done by then
+                    os.kill(pid, 9)
             if i % 4 >= 2:
                 daemon.kill()
                 daemon.start()
