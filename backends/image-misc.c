@@ -72,6 +72,7 @@ int image_read_vdi(const ImageFile *file, ImageInfo *info)
 {
         uint32_t version, block, n_blocks;
         uint8_t h[VDI_HEADER];
+        uint64_t size;
         int r;
 
         r = image_read(file, info, 0, h, sizeof h, "header");
@@ -81,11 +82,11 @@ int image_read_vdi(const ImageFile *file, ImageInfo *info)
         if (version != VDI_VERSION_1_1)
                 return image_problem(info, "Version %u.%u of VDI is not known.", version >> 16,
                                      version & 0xffff);
-        r = image_set_capacity(info, read_le64(h + 368), 1);
+        size = read_le64(h + 368);
+        /* Guests see whole sectors. */
+        r = image_set_capacity(info, size / SECTOR + (size % SECTOR != 0), SECTOR);
         if (r < 0)
                 return r;
-        /* Guests see whole sectors. */
-        info->capacity = (info->capacity + SECTOR - 1) / SECTOR * SECTOR;
         block = read_le32(h + 376);
         n_blocks = read_le32(h + 384);
         if (!is_power_of_2(block))

@@ -60,6 +60,10 @@ def written():
                            128, 0xf8, 1, 32, 64, 0, 0, 0x80, 0, 0x29, 1, b'NO NAME    ', b'FAT16   ')
     fat[510:512] = b'\x55\xaa'
     yield 'fat', bytes(fat), FLAG_ALLOCATED
+    vdi = bytearray(4096)
+    struct.pack_into('<4sI', vdi, 64, b'\x7f\x10\xda\xbe', 0x10001)
+    struct.pack_into('<QI', vdi, 368, (1 << 63) - 1, MIB)
+    yield 'vdi-largest', bytes(vdi), 0
     yield 'head-only', make.vmdk_text(['RW 2048 FLAT "x" 0'] * 500), FLAG_HEAD_ONLY
 
 
