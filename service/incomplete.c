@@ -295,7 +295,7 @@ int incomplete_mark(Manager *m, StoreChange **list, const InPlaceChange *c)
 
 static bool is_mended(const Incomplete *i, const InPlaceChange *c, InPlaceMends mends)
 {
-        /* A snapshot that was made of a volume that was incomplete is that, too. */
+        /* A snapshot that others made of a volume that was incomplete is that, too. */
         if (kind_of_mark(i) != KIND_ROOM && c->as_of >= i->since && c->as_of > 0)
                 return false;
         switch (mends) {

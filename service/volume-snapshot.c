@@ -392,6 +392,8 @@ int volume_create_snapshot(Volume *v, const char *name, const SnapshotOptions *o
         if (r >= 0)
                 r = kind == SNAPSHOTS_FILES ? snapshot_name_validate(v->row.name, name, error)
                                             : volume_name_validate(name, error);
+        if (r >= 0)
+                r = incomplete_require_whole(v, "kept as a snapshot", error);
         if (r < 0)
                 return r;
         if (kind == SNAPSHOTS_LOGICAL)

@@ -3,6 +3,7 @@
 
 import os
 import random
+import subprocess
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import images
 from client import MIB, full_name, refused
 from filesystems import FileSystem
+from harness import wait_until
 from killing import Killings
 
 SNAPSHOTS = "Volume.Snapshots"
@@ -46,14 +48,18 @@ def hidden(folder):
 
 
 def test_going_back_makes_it_whole(service, raw):
-    """All of an incomplete volume is replaced, unless by what was incomplete when its snapshot was made."""
-    _path, volume, snapshots = raw
+    """All of an incomplete volume is replaced, unless by what was incomplete when others made its snapshot."""
+    path, volume, snapshots = raw
     snapshots.CreateSnapshot("whole")
     (_, job), (fd,) = volume.OpenUpload(SIZE, {}, want_fds=True)
     os.write(fd, b"x" * 4096)
     os.close(fd)
     assert service.wait_job(job)["State"] == "failed" and "incomplete" in volume.get("Problem")
-    snapshots.CreateSnapshot("damaged")
+    with refused("Failed"):
+        snapshots.CreateSnapshot("damaged")
+    damaged = f"{os.path.dirname(path)}/.storaged-snap-disk@1.raw@damaged"
+    subprocess.run(["cp", "--reflink=always", path, damaged], check=True)
+    wait_until(lambda: "damaged" in names(snapshots), 10, "the snapshot to be seen")
     snapshots.RevertSnapshot("damaged")
     assert "incomplete" in volume.get("Problem")
     snapshots.RevertSnapshot("whole")
