@@ -105,7 +105,8 @@ static int grow_qcow2(Grow *g)
         return qemu_img_run(g->ctx, argv, g->fd, total, 0, what);
 }
 
-int file_grow(BackendContext *ctx, int fd, const char *name, uint64_t capacity, uint64_t from)
+int file_grow(BackendContext *ctx, int fd, const char *name, uint64_t capacity, uint64_t from,
+              int (*writing)(void *userdata), void *userdata)
 {
         Grow g = {.ctx = ctx, .name = name, .fd = fd, .capacity = capacity, .from = from};
         int r;
@@ -114,6 +115,8 @@ int file_grow(BackendContext *ctx, int fd, const char *name, uint64_t capacity, 
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot read volume '%s'", name);
         r = check(&g);
+        if (r >= 0)
+                r = writing(userdata);
         if (r >= 0 && g.capacity > g.row.capacity)
                 r = g.plain ? grow_raw(&g) : grow_qcow2(&g);
         if (r >= 0 && fsync(fd) < 0)

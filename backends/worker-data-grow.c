@@ -2,6 +2,11 @@
 #include "backends/file-grow.h"
 #include "backends/worker-data.h"
 
+static int on_writing(void *userdata)
+{
+        return data_call_writing(userdata);
+}
+
 int data_worker_grow(sd_bus_message *m, void *userdata, sd_bus_error *error)
 {
         const char *secret = NULL;
@@ -16,7 +21,7 @@ int data_worker_grow(sd_bus_message *m, void *userdata, sd_bus_error *error)
                 r = worker_read_options(m, &(WorkerOption){"secret", "s", &secret}, 1);
         call.ctx.secret = secret;
         if (r >= 0)
-                r = file_grow(&call.ctx, call.fd, call.name, capacity, from);
+                r = file_grow(&call.ctx, call.fd, call.name, capacity, from, on_writing, &call);
         data_call_done(&call);
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }

@@ -53,6 +53,11 @@ int data_job_fd(const Job *job, size_t i)
         return job->data_job->fds.fds[i];
 }
 
+bool data_job_has_written(const Job *job)
+{
+        return job->data_job && job->data_job->writing;
+}
+
 static Intent describe(const DataJob *d, IntentStage stage)
 {
         const Job *job = d->job;
@@ -106,7 +111,7 @@ static void end_change(DataJob *d, const sd_bus_error *error)
         change.as_of = d->step.as_of;
         if (!error)
                 r = incomplete_mend(m, &list, &change, d->step.mends);
-        else if (d->writing)
+        else if (d->writing && !d->step.keeps_contents)
                 r = incomplete_mark(m, &list, &change);
         if (r >= 0 && d->intent)
                 r = store_change_remove(m, &list, STORE_INTENT, d->intent);
@@ -198,7 +203,8 @@ static void on_asked(WorkerProcess *w, sd_bus_message *m, void *userdata)
 
         if (!worker_process_alive(w) || d->asking)
                 return;
-        if (d->step.kind != DATA_CHANGES || d->writing) {
+        if (d->step.kind != DATA_CHANGES || d->writing || d->step.keeps_contents) {
+                d->writing = true;
                 (void) sd_bus_reply_method_return(m, NULL);
                 return;
         }

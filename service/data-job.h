@@ -35,6 +35,7 @@ typedef struct DataStep {
         const char *from;
         uint64_t as_of;
         InPlaceMends mends;
+        bool keeps_contents; /* DATA_CHANGES: they are whole at every moment, so that it leaves no mark */
 } DataStep;
 
 /*
@@ -52,6 +53,8 @@ bool data_job_is_making(const Job *job);
  * over, but for devices, which are the worker's alone once it has them.
  */
 void data_job_run(Job *job, const DataStep *step, const int *fds, size_t n_fds);
+/* A step that DATA_CHANGES has begun to do so: else the volume is as it was. For job->next. */
+bool data_job_has_written(const Job *job);
 /* The copy of the descriptor of that index. */
 int data_job_fd(const Job *job, size_t i);
 /*

@@ -46,12 +46,12 @@ static int fill_undo(Operation *op, sd_bus_message *m)
 int volume_grow(Volume *v, uint64_t capacity, bool force, char *secret, uid_t uid, Job **ret,
                 sd_bus_error *error)
 {
-        /* Contents are whole at every moment: no bytes of them are written. */
         InPlace what = {
                 .operation = "resize-volume",
                 .said = "changed",
                 .verb = "Grow",
                 .write = true,
+                .keeps_contents = true,
                 .force = force,
                 .fill = fill_grow,
                 .fill_undo = fill_undo,

@@ -59,7 +59,8 @@ static void work_done(Job *job, const sd_bus_error *error)
         }
         if (error)
                 (void) sd_bus_error_copy(&w->outcome, error);
-        if (error && w->what.fill_undo)
+        /* What it has not done is not undone: others may have. */
+        if (error && w->what.fill_undo && data_job_has_written(job))
                 (void) volume_job_submit(job, job->pool, "ResizeVolume", w->what.fill_undo, look_done);
         else
                 (void) volume_job_submit(job, job->pool, "LookVolume", fill_look, look_done);
@@ -114,6 +115,7 @@ static void start_work(Job *job, int fd)
                 .mends = w->what.mends,
                 .from = w->what.from,
                 .as_of = w->what.as_of,
+                .keeps_contents = w->what.keeps_contents,
         };
         int fds[DATA_FDS_MAX] = {fd};
 

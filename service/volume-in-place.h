@@ -21,11 +21,12 @@ typedef struct InPlace {
         bool replace; /* what is written is another file, which takes its place in one step */
         /* Opened besides; taken, may be NULL. Their descriptors are the data job's, from number 1 on. */
         VolumeChain *others;
-        /* For ResizeVolume, after a failure: brings back what the data worker could not. NULL: LookVolume
-         * does. */
+        /* For ResizeVolume, after a failure of what has begun to write: brings back what the data worker could
+         * not. NULL: LookVolume does. */
         int (*fill_undo)(Operation *op, sd_bus_message *m);
         uint64_t start, end; /* the bytes that are written; UINT64_MAX: to the end */
         InPlaceMends mends;  /* what its success is the proof of */
+        bool keeps_contents; /* as in DataStep */
         const char *from;    /* as in InPlaceChange; lives as long as argument */
         uint64_t as_of;      /* as there */
         int (*fill)(Job *job, sd_bus_message *m, void *argument);

@@ -222,6 +222,25 @@ def test_resize_of_what_others_resize(daemon, service, pool, folder, change):
     assert os.stat(path).st_size == (24 if "shrink" in change else 40) * MIB
 
 
+def test_growth_that_others_have_done(daemon, service, pool, folder):
+    """A growth that found the volume changed has done nothing, and so undoes nothing: not even what is as large as it
+    would have made it."""
+    volume, path = service.make_volume(pool, "v", 8 * MIB), f"{folder}/v"
+    with asleep(daemon):
+        with open(path, "r+b") as f:
+            f.truncate(16 * MIB)
+            f.seek(12 * MIB)
+            f.write(b"precious")
+        pending = volume.start("Resize", 16 * MIB, {"allocate": True})
+        service.manager.ListPools({})
+    with refused("Busy"):
+        pending.wait()
+    assert os.stat(path).st_size == 16 * MIB
+    with open(path, "rb") as f:
+        f.seek(12 * MIB)
+        assert f.read(8) == b"precious"
+
+
 def test_a_users_folder_leads_to_no_others(world):
     """Who has the rights on one pool, and the folder that it is in, gets by no link what is elsewhere."""
     daemon = world.daemon(polkit=True)
