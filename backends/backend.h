@@ -50,6 +50,9 @@ struct RefreshSink {
         /* Both may send (and so block). The row stays the backend's. */
         int (*changed)(RefreshSink *sink, const VolumeRow *row);
         int (*removed)(RefreshSink *sink, const char *name);
+        /* Before both: it is other storage than before, and all of it follows. What was there before has not
+         * gone, and may come back. */
+        void (*restart)(RefreshSink *sink);
         void *userdata;
 };
 

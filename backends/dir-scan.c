@@ -22,6 +22,8 @@
 struct BackendScan {
         ScanCache cache;
         uint32_t generation;
+        dev_t dev; /* of the folder that was looked at */
+        ino_t ino; /* the same; 0: none */
         PoolStatus status;   /* as last seen */
         bool shares_blocks;  /* the same */
         char *real_path;     /* the same; NULL: the folder's path is the real one */
@@ -366,6 +368,34 @@ static int look(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool 
         return r;
 }
 
+/*
+ * Something was mounted over the folder, or unmounted, or it was made anew: what was seen is not gone, it is
+ * somewhere else. All is looked at, as if for the first time.
+ */
+static bool is_another_folder(BackendScan *scan, int dir_fd)
+{
+        dev_t dev = scan->dev;
+        ino_t ino = scan->ino;
+        struct stat st;
+
+        if (fstat(dir_fd, &st) < 0)
+                return false;
+        scan->dev = st.st_dev;
+        scan->ino = st.st_ino;
+        return ino != 0 && (dev != st.st_dev || ino != st.st_ino);
+}
+
+static void begin_anew(BackendScan *scan, RefreshSink *sink)
+{
+        char *folder = TAKE_PTR(scan->cache.folder);
+
+        scan_cache_done(&scan->cache);
+        scan->cache.folder = folder;
+        scan->cache.problems_changed = true;
+        scan->generation = 0;
+        sink->restart(sink);
+}
+
 static int run(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool all, PoolReport *ret)
 {
         _cleanup_bus_error_free_ sd_bus_error why = SD_BUS_ERROR_NULL;
@@ -376,6 +406,10 @@ static int run(BackendContext *ctx, BackendScan *scan, RefreshSink *sink, bool a
 
         folder_ctx.error = &why;
         r = file_volume_folder(&folder_ctx, &dir_fd);
+        if (r >= 0 && is_another_folder(scan, dir_fd)) {
+                begin_anew(scan, sink);
+                all = true;
+        }
         r = look(ctx, scan, sink, all, r < 0 ? r : dir_fd, &error);
         if (r < 0)
                 return r;

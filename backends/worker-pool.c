@@ -62,8 +62,8 @@ static int ensure_scan(PoolWorker *w, sd_bus_error *error)
         return r < 0 || !w->watched ? r : set_watch(w, &ctx);
 }
 
-/* Lets the backend look, and sends its rows. */
-static int look_rows(PoolWorker *w, bool all, sd_bus_error *error, PoolReport *ret)
+/* Lets the backend look, and sends its rows; whether they were a complete listing. */
+static int look_rows(PoolWorker *w, bool all, sd_bus_error *error, PoolReport *ret, bool *ret_listing)
 {
         BackendContext ctx = pool_worker_context(w, error);
         RowSender rows;
@@ -72,6 +72,7 @@ static int look_rows(PoolWorker *w, bool all, sd_bus_error *error, PoolReport *r
 
         row_sender_init(&rows, w->bus, !w->listed);
         r = pool_look(w->backend, &ctx, w->scan, all, &rows.sink, ret);
+        w->listed &= !rows.listing;
         half = !w->listed && !rows.first;
         /* Of storage that does not answer nothing is known: the daemon keeps what it has. */
         if (r < 0 || ret->health == HEALTH_INACCESSIBLE)
@@ -86,21 +87,22 @@ static int look_rows(PoolWorker *w, bool all, sd_bus_error *error, PoolReport *r
                 drop_scan(w);
                 (void) ensure_scan(w, NULL);
         }
+        *ret_listing = rows.listing && w->listed;
         return r;
 }
 
 static int look(PoolWorker *w, bool all, sd_bus_error *error)
 {
         PoolReport report = {0};
-        bool listing = !w->listed;
+        bool listing;
         int r;
 
         r = ensure_scan(w, error);
         if (r < 0)
                 return r;
-        r = look_rows(w, all, error, &report);
+        r = look_rows(w, all, error, &report, &listing);
         if (r >= 0)
-                r = status_sender_send(&w->status, &report, all || (listing && w->listed));
+                r = status_sender_send(&w->status, &report, all || listing);
         pool_report_done(&report);
         return r;
 }

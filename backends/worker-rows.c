@@ -71,12 +71,20 @@ static int on_removed(RefreshSink *sink, const char *name)
         return r < 0 ? r : count(s);
 }
 
+static void on_restart(RefreshSink *sink)
+{
+        RowSender *s = sink->userdata;
+
+        s->first = s->listing = true;
+}
+
 void row_sender_init(RowSender *s, sd_bus *bus, bool first)
 {
         *s = (RowSender){
-                .sink = {.changed = on_changed, .removed = on_removed, .userdata = s},
+                .sink = {.changed = on_changed, .removed = on_removed, .restart = on_restart, .userdata = s},
                 .bus = bus,
                 .first = first,
+                .listing = first,
         };
 }
 

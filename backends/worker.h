@@ -42,7 +42,8 @@ int worker_find_sources(sd_bus_message *m, sd_bus_error *error);
 typedef struct RowSender {
         RefreshSink sink;
         sd_bus *bus;
-        bool first; /* the next message is the first of a complete listing */
+        bool first;   /* the next message is the first of a complete listing */
+        bool listing; /* what is sent is one */
         sd_bus_message *m;
         size_t n;
         char **removed;

@@ -427,3 +427,17 @@ def test_leftover_in_a_pool_that_is_away(world, daemon, kind, age, kept):
         assert intents(daemon) == ([name] if kept else [])
         daemon.stop()
     daemon.start()
+
+
+def test_what_is_out_of_sight_stays_marked(daemon, service, world):
+    """A volume whose storage was unmounted for a while, or hidden by another one, is what it was when it is back."""
+    folder, storage = world.folder(), world.tmpfs(16 * MIB)
+    world.mounts.append(folder)
+    subprocess.run(["mount", "--bind", storage, folder], check=True)
+    pool = service.make_pool("p", folder)
+    cut_off(service, service.make_volume(pool, "v"), MIB)
+    subprocess.run(["umount", folder], check=True)
+    service.wait_gone(pool, "v")
+    assert marks(daemon)
+    subprocess.run(["mount", "--bind", storage, folder], check=True)
+    assert is_incomplete(service.wait_volume(pool, "v"))

@@ -232,8 +232,8 @@ def test_rows_come_in_bounded_messages(folder, new_pool):
     assert [first for first, _c, _r in messages] == [True] + [False] * (len(messages) - 1)
     assert all(len(changed) + len(removed) <= 256 for _f, changed, removed in messages)
     assert pool.signals[-1][1] == "Status"
-    shutil.rmtree(folder)
-    folder.mkdir()
+    for f in folder.iterdir():
+        f.unlink()
     since = len(pool.signals)
     pool.refresh()
     assert pool.rows == {} and rows_sent(pool, since) == 1000

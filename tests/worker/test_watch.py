@@ -258,6 +258,9 @@ def test_a_file_system_mounted_over_the_folder(folder, pool, mounted):
     pool.wait(lambda: list(pool.rows) == ["below"])
     (folder / "again").write_bytes(b"x")
     pool.wait(lambda: "again" in pool.rows)
+    # What is out of sight has not gone: each time it is a listing from its begin, and nothing is told as removed.
+    listings = [v for _t, member, v in pool.signals if member == "Rows"]
+    assert [first for first, _rows, _removed in listings].count(True) == 3 and not any(v[2] for v in listings)
 
 
 def test_no_descriptor_keeps_the_storage(mounted, new_pool):
