@@ -479,17 +479,22 @@ int incomplete_require_room(const Volume *v, uid_t uid, sd_bus_error *error)
                 v->row.name, v->pool->def->name, all ? "all users" : "yours");
 }
 
-/* The mark that matters most. */
-static const Incomplete *worst_of(const Volume *v)
+/* The mark that matters most, of those that are not from one source; NULL: of all. */
+static const Incomplete *worst_but_from(const Volume *v, const char *from)
 {
         const Incomplete *worst = NULL;
         Incomplete *i = NULL;
 
         while ((i = next_of(v->pool->manager, v->pool->def->uuid, v->row.name, i))) {
-                if (!worst || kind_of_mark(i) < kind_of_mark(worst))
+                if ((!from || !streq_ptr(i->from, from)) && (!worst || kind_of_mark(i) < kind_of_mark(worst)))
                         worst = i;
         }
         return worst;
+}
+
+static const Incomplete *worst_of(const Volume *v)
+{
+        return worst_but_from(v, NULL);
 }
 
 int incomplete_describe(const Volume *v, char **ret)
@@ -520,10 +525,8 @@ int incomplete_describe(const Volume *v, char **ret)
         return r < 0 ? -ENOMEM : 0;
 }
 
-int incomplete_require_whole(const Volume *v, const char *done, sd_bus_error *error)
+static int require_whole(const Volume *v, const Incomplete *i, const char *done, sd_bus_error *error)
 {
-        const Incomplete *i = worst_of(v);
-
         if (!i || kind_of_mark(i) == KIND_ROOM)
                 return 0;
         return error_setf(error, STORAGE_ERROR_FAILED,
@@ -531,6 +534,18 @@ int incomplete_require_whole(const Volume *v, const char *done, sd_bus_error *er
                           "failed; do that "
                           "again first",
                           v->row.name, v->pool->def->name, done, i->operation);
+}
+
+int incomplete_require_whole(const Volume *v, const char *done, sd_bus_error *error)
+{
+        return require_whole(v, worst_of(v), done, error);
+}
+
+int incomplete_require_whole_below(const Volume *overlay, const Volume *backing, sd_bus_error *error)
+{
+        _cleanup_free_ char *from = incomplete_source(overlay);
+
+        return from ? require_whole(backing, worst_but_from(backing, from), "copied from", error) : -ENOMEM;
 }
 
 /* at the start and the end */

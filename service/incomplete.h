@@ -71,6 +71,9 @@ bool incomplete_knows(const Volume *v);
 /* Failed, if its contents are neither the old nor the new ones, and so would be a copy, of which nobody knew
  * that. done: "cloned". */
 int incomplete_require_whole(const Volume *v, const char *done, sd_bus_error *error);
+/* The same of what overlay is built on, as it is read through that: what a commit of it has left unfinished, it
+ * has all of. */
+int incomplete_require_whole_below(const Volume *overlay, const Volume *backing, sd_bus_error *error);
 /* What Volume.Problem says of it, in words for people, owned by the caller; *ret is NULL if it is not
  * marked. */
 int incomplete_describe(const Volume *v, char **ret);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "service/data-job.h"
+#include "service/incomplete.h"
 #include "service/volume-secret.h"
 
 static void close_members(void *data)
@@ -116,8 +117,10 @@ int volume_chain_add_backing(VolumeChain *c, const Volume *v, const char *format
                         return refuse(v, "has no format recorded, and guessing it is dangerous; rebase it",
                                       error);
                 format = extra->backing_format;
+                r = incomplete_require_whole_below(v, volume_backing(v), error);
                 v = volume_backing(v);
-                r = volume_chain_add(c, v, format, false, error);
+                if (r >= 0)
+                        r = volume_chain_add(c, v, format, false, error);
                 if (r >= 0)
                         r = volume_chain_find_secret(v, format, &c->members[c->n - 1].secret, error);
                 if (r < 0)

@@ -226,6 +226,8 @@ static int choose_secret(Pool *pool, const VolumeDef *def, char **ret_path, char
         r = volume_secret_for_new(pool, def, ret_path, ret_uuid, error);
         if (r >= 0 && pool->def->type == POOL_LOGICAL)
                 r = volume_find_backing(pool, def, &origin);
+        if (r >= 0 && origin)
+                r = incomplete_require_whole(origin, "copied by a snapshot", error);
         return r < 0 || !origin ? r : volume_secret_for_copy(origin, pool, def->name, ret_uuid, error);
 }
 

@@ -118,8 +118,10 @@ static int fill_set_backing(Job *job, sd_bus_message *m, void *argument)
 static int add_new_backing(VolumeChain *c, const Volume *backing, sd_bus_error *error)
 {
         const char *format = volume_image_format(backing);
-        int r = volume_chain_add(c, backing, format, false, error);
+        int r = incomplete_require_whole(backing, "built on", error);
 
+        if (r >= 0)
+                r = volume_chain_add(c, backing, format, false, error);
         return r < 0 ? r : volume_chain_find_secret(backing, format, &c->members[c->n - 1].secret, error);
 }
 

@@ -234,6 +234,35 @@ def test_no_clone_of_what_is_incomplete(service, pool, base):
     pool.CloneVolume(base.path, "clone")
 
 
+def test_no_copy_of_what_is_incomplete_below(service, pool, folder, base):
+    """Of what an overlay gets from there nobody would know, either."""
+    over = overlay(service, pool, folder, base)
+    top = pool.CreateVolume("top", MIB, {"format": "qcow2", "backing": over.path})[0]
+    alone = service.make_volume(pool, "alone", MIB, format="qcow2")
+    cut_off(service, base, MIB, force=True)
+    for call in (lambda: pool.CloneVolume(over.path, "clone"), lambda: pool.CloneVolume(top, "clone"), over.Flatten,
+                 service.volume(top).Flatten, lambda: alone.Rebase(base.path), lambda: over.Rebase(alone.path),
+                 service.volume(top).Commit):
+        with refused("Failed") as refusal:
+            call()
+        assert "upload-volume" in refusal.text and "'base'" in refusal.text
+    assert "clone" not in service.volumes(pool)
+    upload(base, bytes(MIB), force=True)
+    pool.CloneVolume(top, "clone")
+    service.volume(top).Commit()
+
+
+def test_copy_of_whose_commit_was_cut_off(service, pool, folder, cut_commit):
+    """The overlay has all that its base lacks."""
+    over, base = cut_commit
+    pool.CloneVolume(over.path, "clone")
+    other = overlay(service, pool, folder, base, "other", 2)
+    with refused("Failed"):
+        pool.CloneVolume(other.path, "second")
+    other.Delete()
+    over.Commit()
+
+
 # how much is remembered
 
 
