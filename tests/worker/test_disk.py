@@ -172,3 +172,36 @@ def test_a_table_is_made_by_halves(started, disk):
         if done:
             break
     assert done and writes > WIPING + 1
+
+
+def test_a_change_of_size_that_others_change(started, disk, tmp_path):
+    """What was meant for the size that it had is not done to the one that somebody else gave it meanwhile."""
+    def resize(capacity, start, **options):
+        packed = {key: GLib.Variant("t" if key == "from" else "b", value) for key, value in options.items()}
+        worker.call("ResizeVolume", "(sta{sv})", worker.name + "1", capacity, {**packed, "start": GLib.Variant("t", start)})
+
+    def size():
+        """As it is on the disk, and as the kernel knows it."""
+        begin, end = parted(read_whole(disk), tmp_path / "copy")[1]
+        assert int(run("blockdev", "--getsize64", f"{disk}p1")) == end - begin
+        return end - begin
+
+    worker = started(Disk, disk, "gpt")
+    worker.build()
+    worker.start()
+    worker.make(1, 2 * MIB)
+    start = parted(read_whole(disk), tmp_path / "copy")[1][0]
+    resize(3 * MIB, start, **{"from": 2 * MIB})
+    assert size() == 3 * MIB
+    run("parted", "--script", disk, "unit", "B", "resizepart", "1", str(start + 6 * MIB - 1))
+    for wanted in ({"capacity": 4 * MIB}, {"capacity": 2 * MIB, "shrink": True}, {"capacity": 7 * MIB}):
+        with pytest.raises(WorkerError) as error:
+            resize(start=start, **wanted, **{"from": 3 * MIB})
+        assert error.value.name == "Busy" and "meanwhile" in error.value.message
+        assert size() == 6 * MIB, wanted
+    # It has it already, or nobody cares what it had.
+    resize(6 * MIB, start, **{"from": 3 * MIB})
+    resize(7 * MIB, start)
+    assert size() == 7 * MIB
+    resize(5 * MIB, start, shrink=True, **{"from": 7 * MIB})
+    assert size() == 5 * MIB
