@@ -421,6 +421,7 @@ bool dir_watch_begin(DirWatch *w, int dir_fd, bool all, NameTable *names)
 
 void dir_watch_end(DirWatch *w, uint64_t usec, bool failed)
 {
+        bool more = w->all || w->names.n > 0;
         uint64_t now = now_monotonic();
 
         if (failed)
@@ -432,6 +433,10 @@ void dir_watch_end(DirWatch *w, uint64_t usec, bool failed)
         w->storm = w->busy ? sooner(later(w->storm * 2, STORM_USEC_MIN), STORM_USEC_MAX) : 0;
         w->not_before = w->busy ? now + later(w->storm, usec * 2) : 0;
         w->busy = false;
+        /* It was taken off the queue during the look, so nothing else wakes for it. After one that failed
+         * the slow timer does. */
+        if (more && !failed)
+                schedule(w);
 }
 
 bool dir_watch_works(const DirWatch *w, int *ret_error)

@@ -10,6 +10,7 @@ import time
 import pytest
 
 MIB = 1 << 20
+TRIES = 100
 
 
 @pytest.fixture
@@ -43,6 +44,22 @@ def test_a_file_moved_in_and_out(folder, pool, tmp_path):
     pool.wait(lambda: "x" in pool.rows and pool.rows["x"].format == "qcow2")
     os.rename(folder / "x", tmp_path / "x")
     pool.wait(lambda: not pool.rows)
+
+
+def test_what_comes_while_all_is_looked_at(folder, tmp_path, new_pool):
+    """Nothing else wakes the worker for it: it has read the event already when it comes to the end."""
+    for i in range(500):
+        (folder / f"old{i}").touch()
+    for i in range(TRIES):
+        (tmp_path / f"new{i}").touch()
+    pool = new_pool(watch=True)
+    pool.spin(0.5)
+    for i in range(TRIES):
+        call = pool.send("Refresh")
+        time.sleep(i * 4e-3 / TRIES)
+        os.rename(tmp_path / f"new{i}", folder / f"new{i}")
+        pool.finish(call)
+        pool.wait(lambda: f"new{i}" in pool.rows, 5)
 
 
 def test_an_image_made_by_another_program(folder, pool):
