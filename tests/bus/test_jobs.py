@@ -16,6 +16,8 @@ from harness import ON_SYSTEM, SLOWNESS, wait_until
 
 # So much that writing it takes a while on any disk. Cancelled early, little of it is ever written.
 LARGE = min(4096, shutil.disk_usage("/var/tmp").free // MIB // 3) * MIB
+# JOB_PUBLISH_USEC: what lasts longer is shown to everybody, whether its caller waits for it or not.
+PUBLISHED_AFTER = 0.25
 
 
 def begin(pool, name="big", size=LARGE, **options):
@@ -140,10 +142,18 @@ def test_wait_over(service, pool, folder):
 
 
 def test_work_done_within_wait_has_no_job(service, pool):
-    log = service.log()
-    path, job = pool.CreateVolume("v", MIB, {"wait": 30_000_000})
-    assert job == "/" and path != "/"
-    log.settle()
+    """What takes no longer than a moment is no job that anybody sees; on a busy host a volume may take longer."""
+    log, tries = service.log(), 20
+    for i in range(tries):
+        log.clear()
+        start = time.monotonic()
+        path, job = pool.CreateVolume(f"v{i}", MIB, {"wait": 30_000_000})
+        took = time.monotonic() - start
+        assert job == "/" and path != "/"
+        log.settle()
+        if took < PUBLISHED_AFTER:
+            break
+    assert took < PUBLISHED_AFTER, f"none of {tries} volumes was made soon"
     assert [s for s in log.select("InterfacesAdded") if "/job/" in s.args[0]] == []
 
 
