@@ -10,37 +10,20 @@
 #include "backends/block-mark.h"
 #include "backends/copy-raw.h"
 #include "backends/image-chain.h"
+#include "backends/luks-check.h"
 
 /* "LUKS1 On-Disk Format Specification" 1.2.3: a key is spread over so many stripes, and there are so many
  * slots; QEMU begins each at a whole block, as it does the data. */
 #define STRIPES 4000U
 #define SLOTS 8U
 #define BLOCK UINT64_C(4096)
-/* QEMU's cipher if none is asked for: aes-256 in mode xts, which needs two keys. */
-#define KEY_BITS_DEFAULT 256U
 #define BUFFER_SIZE (64U * 1024U)
-
-int block_luks_check(BackendContext *ctx, const VolumeDef *def)
-{
-        EncryptionFormat e = def->encryption.format;
-
-        if (e == ENCRYPTION_NONE || e == ENCRYPTION_LUKS || e == ENCRYPTION_DEFAULT)
-                return 0;
-        return error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
-                          "Volume '%s' of pool '%s' cannot be made with the encryption %s: with luks (of "
-                          "version 1) it can",
-                          def->name, ctx->pool->name, encryption_format_to_string(e));
-}
 
 uint64_t block_luks_header_size(const VolumeEncryption *e)
 {
-        uint64_t key = (e->cipher_name ? e->cipher_size : KEY_BITS_DEFAULT) / 8;
-
         if (e->format == ENCRYPTION_NONE)
                 return 0;
-        if (!e->cipher_mode || streq(e->cipher_mode, "xts"))
-                key *= 2;
-        return BLOCK + SLOTS * ((key * STRIPES + BLOCK - 1) / BLOCK * BLOCK);
+        return BLOCK + SLOTS * ((luks_key_size(e) * STRIPES + BLOCK - 1) / BLOCK * BLOCK);
 }
 
 static int fail(BackendContext *ctx, const VolumeDef *def, int r)

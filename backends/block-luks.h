@@ -8,8 +8,6 @@
 
 #include "backends/backend.h"
 
-/* Whether a device can be made encrypted as def asks; that it need not be encrypted is fine. Unsupported. */
-int block_luks_check(BackendContext *ctx, const VolumeDef *def);
 /*
  * What the header takes that is made for that encryption; 0 for none. Of QEMU 7.2, "qemu-img measure" tells
  * it too, but needs the passphrase and seconds of hashing for that, which nobody can wait for that has a

@@ -9,6 +9,7 @@
 #include "backends/disk-type.h"
 #include "backends/disk.h"
 #include "backends/in-use.h"
+#include "backends/luks-check.h"
 
 /* What an old file system or array may have left at either end of the room for a new partition. */
 #define EDGE (UINT64_C(1024) * 1024)
@@ -193,7 +194,7 @@ static int make(Create *c)
         DiskLock lock;
         int r;
 
-        r = block_luks_check(ctx, c->def);
+        r = luks_check(ctx, c->def);
         if (r >= 0)
                 r = disk_pool_open_volume(ctx, &c->pool);
         if (r < 0)

@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "backends/luks-check.h"
+
 #define SECTOR_SIZE 512U
 
 void image_plan_done(ImagePlan *plan)
@@ -181,18 +183,12 @@ static int plan_preallocation(BackendContext *ctx, const VolumeDef *def, Preallo
         return 0;
 }
 
-/* "default" leaves the choice to us, as it does in libvirt. */
 static int plan_encryption(BackendContext *ctx, const VolumeDef *def, ImagePlan *plan)
 {
-        EncryptionFormat e = def->encryption.format;
+        int r = luks_check(ctx, def);
 
-        if (e == ENCRYPTION_NONE)
-                return 0;
-        if (e != ENCRYPTION_LUKS && e != ENCRYPTION_DEFAULT)
-                return sd_bus_error_setf(ctx->error, STORAGE_ERROR_UNSUPPORTED,
-                                         "Volume '%s' cannot be made with the encryption %s: with luks (of "
-                                         "version 1) it can",
-                                         def->name, encryption_format_to_string(e));
+        if (r < 0 || def->encryption.format == ENCRYPTION_NONE)
+                return r;
         if (!ctx->secret)
                 return sd_bus_error_setf(ctx->error, STORAGE_ERROR_INVALID_ARGUMENT,
                                          "Volume '%s' is to be encrypted, but no secret is named for that",

@@ -15,6 +15,7 @@
 #include "backends/blockdev-lib.h"
 #include "backends/logical-kernel.h"
 #include "backends/logical.h"
+#include "backends/luks-check.h"
 
 #define THIN_POOL_NAME "thinpool"
 /* Of what is free, a new thin pool gets so many fifths: the rest is for its metadata, and for thick volumes.
@@ -57,7 +58,7 @@ static int check_def(Create *c, Preallocation p)
 
         if (r < 0)
                 return r;
-        r = block_luks_check(c->ctx, def);
+        r = luks_check(c->ctx, def);
         if (r < 0)
                 return r;
         if (def->encryption.format != ENCRYPTION_NONE && def->backing_path)

@@ -15,6 +15,7 @@
 #include "backends/file-volume.h"
 #include "backends/image-chain.h"
 #include "backends/image-verify.h"
+#include "backends/luks-check.h"
 #include "backends/vmdk-name.h"
 #include "backends/worker-data.h"
 
@@ -204,7 +205,7 @@ static int make_plan(Copy *c)
 
         if (c->device) {
                 c->plan.encrypted = c->def->encryption.format != ENCRYPTION_NONE;
-                return block_luks_check(&c->ctx, c->def);
+                return luks_check(&c->ctx, c->def);
         }
         if (only_verbatim(c->format) && c->from.formats[0] == c->format)
                 return 0;

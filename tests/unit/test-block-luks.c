@@ -60,6 +60,8 @@ static void test_header_size(void)
         e.cipher_size = 256;
         e.cipher_mode = xts;
         assert(block_luks_header_size(&e) == measure(",cipher-alg=aes-256,cipher-mode=xts"));
+        e.cipher_size = 192;
+        assert(block_luks_header_size(&e) == measure(",cipher-alg=aes-192,cipher-mode=xts"));
 }
 
 /* It is there at every moment, and gone at the end, with the header untouched. */
