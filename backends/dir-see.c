@@ -5,6 +5,7 @@
 
 #include "backends/device-row.h"
 #include "backends/file-beneath.h"
+#include "backends/file-needs.h"
 #include "backends/file-row.h"
 
 /* One look at one entry. */
@@ -41,6 +42,8 @@ static bool see_known(Sight *s, const struct statx *stx)
                 return false;
         if (k->row.extra && k->row.extra->backing_missing == file_row_backing_is_there(k->row.extra))
                 return false;
+        if (!file_needs_are_current(k->row.extra))
+                return false;
         s->seen->kind = SEEN_KNOWN;
         s->seen->ino = stx->stx_ino;
         return true;
@@ -52,6 +55,9 @@ static void see_volume(Sight *s, const struct statx *stx)
         s->seen->row.name = (char *) s->name;
         s->seen->ino = stx->stx_ino;
         file_row_set_stat(&s->seen->row, stx);
+        /* It is a name of its own: the file that it leads to is another volume. */
+        if (s->seen->link)
+                s->seen->row.dev = s->seen->row.ino = 0;
 }
 
 static int probe(Sight *s, int fd, const struct statx *stx)

@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "backends/file-needs.h"
 #include "backends/real-path.h"
 
 #define NSEC_PER_SEC INT64_C(1000000000)
@@ -50,6 +52,8 @@ void file_row_set_stat(VolumeRow *row, const struct statx *stx)
         row->mode = stx->stx_mode & 07777;
         row->owner = stx->stx_uid;
         row->group = stx->stx_gid;
+        row->dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+        row->ino = stx->stx_ino;
 }
 
 bool file_row_has_stat(const VolumeRow *row, const struct statx *stx)
@@ -201,6 +205,8 @@ static int take_extra(const char *folder, ImageExtra *from, VolumeRow *row)
         if (r < 0)
                 return r;
         r = resolve_backing(folder, to);
+        if (r >= 0)
+                r = file_needs_find(folder, to);
         return r < 0 ? r : take_snapshots(from, to);
 }
 

@@ -32,9 +32,26 @@ VolumeExtra *volume_extra_free(VolumeExtra *extra)
                 free(extra->snapshots[i].id);
         }
         free(extra->snapshots);
+        for (size_t i = 0; i < extra->n_needs; i++)
+                free(extra->needs[i].path);
+        free(extra->needs);
         volume_extents_free(extra->extents, extra->n_extents);
         free(extra);
         return NULL;
+}
+
+int volume_extra_add_need(VolumeExtra *extra, const char *path, uint64_t dev, uint64_t ino)
+{
+        VolumeNeed *needs = reallocarray(extra->needs, extra->n_needs + 1, sizeof(*needs));
+
+        if (!needs)
+                return -ENOMEM;
+        extra->needs = needs;
+        needs[extra->n_needs] = (VolumeNeed){.path = strdup(path), .dev = dev, .ino = ino};
+        if (!needs[extra->n_needs].path)
+                return -ENOMEM;
+        extra->n_needs++;
+        return 0;
 }
 
 static int copy_snapshots(const VolumeExtra *from, VolumeExtra *to)
@@ -58,6 +75,18 @@ static int copy_snapshots(const VolumeExtra *from, VolumeExtra *to)
         return 0;
 }
 
+static int copy_needs(const VolumeExtra *from, VolumeExtra *to)
+{
+        for (size_t i = 0; i < from->n_needs; i++) {
+                const VolumeNeed *n = from->needs + i;
+                int r = volume_extra_add_need(to, n->path, n->dev, n->ino);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int volume_extra_copy(const VolumeExtra *extra, VolumeExtra **ret)
 {
         _cleanup_(volume_extra_freep) VolumeExtra *copy = NULL;
@@ -75,6 +104,8 @@ int volume_extra_copy(const VolumeExtra *extra, VolumeExtra **ret)
         copy->n_snapshots = 0;
         copy->extents = NULL;
         copy->n_extents = 0;
+        copy->needs = NULL;
+        copy->n_needs = 0;
         char **strings[] = {
                 &copy->key,         &copy->path,        &copy->backing_path, &copy->backing_format,
                 &copy->cipher_name, &copy->cipher_mode, &copy->cipher_hash,  &copy->compat,
@@ -90,6 +121,8 @@ int volume_extra_copy(const VolumeExtra *extra, VolumeExtra **ret)
         if (r < 0)
                 return r;
         r = copy_snapshots(extra, copy);
+        if (r >= 0)
+                r = copy_needs(extra, copy);
         if (r >= 0)
                 r = volume_extents_copy(extra->extents, extra->n_extents, &copy->extents, &copy->n_extents);
         if (r < 0)
@@ -132,6 +165,21 @@ static bool extents_equal(const VolumeExtra *a, const VolumeExtra *b)
         return true;
 }
 
+bool volume_needs_equal(const VolumeExtra *a, const VolumeExtra *b)
+{
+        size_t n = a ? a->n_needs : 0;
+
+        if (n != (b ? b->n_needs : 0))
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                const VolumeNeed *x = a->needs + i, *y = b->needs + i;
+
+                if (!streq_ptr(x->path, y->path) || x->dev != y->dev || x->ino != y->ino)
+                        return false;
+        }
+        return true;
+}
+
 static bool extra_equal(const VolumeExtra *a, const VolumeExtra *b)
 {
         if (!a || !b)
@@ -146,7 +194,7 @@ static bool extra_equal(const VolumeExtra *a, const VolumeExtra *b)
                a->lazy_refcounts == b->lazy_refcounts && a->extended_l2 == b->extended_l2 &&
                streq_ptr(a->data_file, b->data_file) && a->cluster_size == b->cluster_size &&
                streq_ptr(a->label, b->label) && streq_ptr(a->problem, b->problem) && snapshots_equal(a, b) &&
-               extents_equal(a, b);
+               extents_equal(a, b) && volume_needs_equal(a, b);
 }
 
 bool volume_row_equal(const VolumeRow *a, const VolumeRow *b)
@@ -156,7 +204,7 @@ bool volume_row_equal(const VolumeRow *a, const VolumeRow *b)
                a->capacity == b->capacity && a->allocation == b->allocation && a->physical == b->physical &&
                a->atime == b->atime && a->btime == b->btime && a->ctime == b->ctime &&
                a->mtime == b->mtime && a->mode == b->mode && a->owner == b->owner && a->group == b->group &&
-               extra_equal(a->extra, b->extra);
+               a->dev == b->dev && a->ino == b->ino && extra_equal(a->extra, b->extra);
 }
 
 const char *volume_format_intern(const char *s)
@@ -265,6 +313,18 @@ static int append_extents(const VolumeExtra *extra, sd_bus_message *m)
         return r < 0 ? r : bus_dict_close_array(m);
 }
 
+static int append_needs(const VolumeExtra *extra, sd_bus_message *m)
+{
+        int r;
+
+        if (extra->n_needs == 0)
+                return 0;
+        r = bus_dict_open_array(m, "needs", "a(stt)");
+        for (size_t i = 0; r >= 0 && i < extra->n_needs; i++)
+                r = sd_bus_message_append(m, "(stt)", extra->needs[i].path, extra->needs[i].dev, extra->needs[i].ino);
+        return r < 0 ? r : bus_dict_close_array(m);
+}
+
 static int append_extra(const VolumeExtra *extra, sd_bus_message *m)
 {
         int r;
@@ -281,6 +341,8 @@ static int append_extra(const VolumeExtra *extra, sd_bus_message *m)
                         return r;
         }
         r = append_snapshots(extra, m);
+        if (r >= 0)
+                r = append_needs(extra, m);
         return r < 0 ? r : append_extents(extra, m);
 }
 
@@ -291,10 +353,10 @@ int volume_row_append(const VolumeRow *row, sd_bus_message *m)
         r = sd_bus_message_open_container(m, 'r', VOLUME_ROW_CONTENTS);
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(m, "sysbbtttxxxxuuu", row->name, (uint8_t) row->type, row->format,
+        r = sd_bus_message_append(m, "sysbbtttxxxxuuutt", row->name, (uint8_t) row->type, row->format,
                                   (int) row->format_probed, (int) row->in_use, row->capacity,
                                   row->allocation, row->physical, row->atime, row->btime, row->ctime,
-                                  row->mtime, row->mode, row->owner, row->group);
+                                  row->mtime, row->mode, row->owner, row->group, row->dev, row->ino);
         if (r < 0)
                 return r;
         r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -346,6 +408,19 @@ static int read_extent(sd_bus_message *m, VolumeExtra *extra)
         e.device = strdup(device);
         grown[extra->n_extents++] = e;
         return e.device ? 1 : -ENOMEM;
+}
+
+static int read_need(sd_bus_message *m, VolumeExtra *extra)
+{
+        uint64_t dev, ino;
+        const char *path;
+        int r;
+
+        r = sd_bus_message_read(m, "(stt)", &path, &dev, &ino);
+        if (r <= 0)
+                return r;
+        r = volume_extra_add_need(extra, path, dev, ino);
+        return r < 0 ? r : 1;
 }
 
 /* All elements of the array in the variant. */
@@ -417,6 +492,8 @@ static int read_extra_entry(sd_bus_message *m, const char *key, void *userdata)
                 return read_encryption(m, extra);
         if (streq(key, "snapshots"))
                 return read_list(m, "a(sstx)", read_snapshot, extra);
+        if (streq(key, "needs"))
+                return read_list(m, "a(stt)", read_need, extra);
         if (streq(key, "extents"))
                 return read_list(m, "a(stt)", read_extent, extra);
         return sd_bus_message_skip(m, "v");
@@ -440,9 +517,10 @@ static int read_row(sd_bus_message *m, VolumeRow *row)
         uint8_t type;
         int r, probed, in_use;
 
-        r = sd_bus_message_read(m, "sysbbtttxxxxuuu", &name, &type, &format, &probed, &in_use,
+        r = sd_bus_message_read(m, "sysbbtttxxxxuuutt", &name, &type, &format, &probed, &in_use,
                                 &row->capacity, &row->allocation, &row->physical, &row->atime, &row->btime,
-                                &row->ctime, &row->mtime, &row->mode, &row->owner, &row->group);
+                                &row->ctime, &row->mtime, &row->mode, &row->owner, &row->group, &row->dev,
+                                &row->ino);
         if (r < 0)
                 return r;
         if (type >= _VOLUME_TYPE_MAX || isempty(name))

@@ -16,6 +16,12 @@ typedef struct VolumeSnapshot {
         int64_t time;  /* µs since 1970 UTC */
 } VolumeSnapshot;
 
+/* Another file that an image cannot be read without: what it is built on, or what has its data. */
+typedef struct VolumeNeed {
+        char *path;        /* the real one, as far as that could be found out */
+        uint64_t dev, ino; /* as in VolumeRow */
+} VolumeNeed;
+
 typedef struct VolumeExtra {
         char *key;  /* NULL: the path */
         char *path; /* NULL: the pool's target path, '/', the name */
@@ -31,6 +37,8 @@ typedef struct VolumeExtra {
         bool lazy_refcounts, extended_l2;
         char *data_file;
         uint64_t cluster_size;
+        VolumeNeed *needs; /* files only, also those of a "json:" name */
+        size_t n_needs;
         char *label;   /* SELinux label; NULL: none */
         char *problem; /* for people */
         bool damaged;  /* QEMU must not open it, see image_is_damaged(); within a worker only */
@@ -49,12 +57,17 @@ typedef struct VolumeRow {
         uint64_t capacity, allocation, physical;
         int64_t atime, btime, ctime, mtime;
         uint32_t mode, owner, group;
+        uint64_t dev, ino;  /* of a file, by which it is known whatever its path is; 0: not known */
         VolumeExtra *extra; /* owned; NULL: nothing of it */
 } VolumeRow;
 
 VolumeExtra *volume_extra_new(void);
 VolumeExtra *volume_extra_free(VolumeExtra *extra);
 DEFINE_CLEANUP(VolumeExtra *, volume_extra_free)
+/* 0 or -ENOMEM. */
+int volume_extra_add_need(VolumeExtra *extra, const char *path, uint64_t dev, uint64_t ino);
+/* Either may be NULL. */
+bool volume_needs_equal(const VolumeExtra *a, const VolumeExtra *b);
 /* A deep copy in *ret (NULL for NULL). 0 or -ENOMEM. */
 int volume_extra_copy(const VolumeExtra *extra, VolumeExtra **ret);
 /* Frees what it owns, not the row itself, and zeroes it. */
@@ -70,12 +83,12 @@ const char *volume_format_intern(const char *s);
 /*
  * On the wire a row is
  *     s name, y type, s format, b probed, b in-use, t capacity, t allocation, t physical,
- *     x atime, x btime, x ctime, x mtime, u mode, u owner, u group, a{sv} extra
+ *     x atime, x btime, x ctime, x mtime, u mode, u owner, u group, t dev, t ino, a{sv} extra
  * Extra's keys: key path backing-path backing-format encryption cipher-name cipher-mode cipher-hash compat
  * data-file label problem (s), backing-remote backing-missing lazy-refcounts extended-l2 (b), cipher-size
- * (u), cluster-size header-size (t), snapshots a(sstx), extents a(stt).
+ * (u), cluster-size header-size (t), snapshots a(sstx), extents needs a(stt).
  */
-#define VOLUME_ROW_CONTENTS "sysbbtttxxxxuuua{sv}"
+#define VOLUME_ROW_CONTENTS "sysbbtttxxxxuuutta{sv}"
 #define VOLUME_ROW_SIGNATURE "(" VOLUME_ROW_CONTENTS ")"
 
 int volume_row_append(const VolumeRow *row, sd_bus_message *m);

@@ -10,6 +10,7 @@
 #include "service/incomplete.h"
 #include "service/volume-graph.h"
 #include "service/volume-jobs.h"
+#include "service/volume-need.h"
 #include "service/volume-secret.h"
 
 #define GETTER(name)                                                                                \
@@ -102,6 +103,7 @@ GETTER(get_dependents)
 {
         _cleanup_free_ char *own = volume_path(userdata);
         Overlay *o = NULL;
+        Need *n = NULL;
         int r;
 
         r = own ? sd_bus_message_open_container(reply, 'a', "o") : -ENOMEM;
@@ -110,6 +112,11 @@ GETTER(get_dependents)
 
                 if (o->volume != userdata)
                         r = p ? sd_bus_message_append(reply, "o", p) : -ENOMEM;
+        }
+        while (r >= 0 && (n = volume_next_need(userdata, own, n))) {
+                _cleanup_free_ char *p = path_of_volume(n->volume->pool, n->volume->row.name);
+
+                r = p ? sd_bus_message_append(reply, "o", p) : -ENOMEM;
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }

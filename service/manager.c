@@ -131,6 +131,7 @@ int manager_new(sd_event *event, ManagerOptions *options, Manager **ret)
         RB_INIT(&m->volume_secrets);
         TAILQ_INIT(&m->unfinished);
         RB_INIT(&m->overlays);
+        RB_INIT(&m->needs);
         RB_INIT(&m->odd_volumes);
         r = sd_id128_randomize(&id);
         if (r < 0)

@@ -97,6 +97,7 @@ struct Manager {
         uint64_t last_volume_secret;
         unsigned n_finding, n_finding_hung; /* find-sources.c: searches under way; that hang in the kernel */
         struct OverlayTree overlays;
+        struct NeedTree needs;
         struct OddTree odd_volumes;
         sd_event_source *announce; /* sends pending changes */
         /* Called when a job ended, a pool stopped: is the service idle now? */

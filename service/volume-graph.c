@@ -2,6 +2,7 @@
 #include "service/volume-graph.h"
 
 #include "service/device-id.h"
+#include "service/volume-need.h"
 
 #define NAMES_SIZE 512U
 
@@ -41,16 +42,23 @@ int volume_require_no_dependents(const Volume *v, const Volume *except, const ch
         _cleanup_free_ char *path = volume_path(v);
         Names names = {.v = v, .except = except};
         Overlay *o = NULL;
+        Need *n = NULL;
+        bool by_path;
 
         if (!path)
                 return -ENOMEM;
         while ((o = volume_next_dependent(v, path, o)))
                 add_name(&names, o->volume);
         add_by_device(&names, path);
+        by_path = names.n > 0;
+        while ((n = volume_next_need(v, path, n)))
+                add_name(&names, n->volume);
         if (names.n == 0)
                 return 0;
-        return error_setf(error, STORAGE_ERROR_HAS_DEPENDENTS,
-                          "Volume '%s' cannot be %s: it is the backing volume of %s", v->row.name, verb,
+        return error_setf(error, STORAGE_ERROR_HAS_DEPENDENTS, "Volume '%s' cannot be %s: %s %s", v->row.name,
+                          verb,
+                          by_path ? "it is the backing volume of"
+                                  : "its file, which may have other paths, too, is needed by",
                           names.text);
 }
 

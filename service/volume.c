@@ -6,6 +6,7 @@
 #include "service/pool.h"
 #include "service/snapshot-file.h"
 #include "service/volume-graph.h"
+#include "service/volume-need.h"
 #include "service/volume-secret.h"
 #include "service/volume-snapshot.h"
 
@@ -285,6 +286,7 @@ static bool extra_equal_otherwise(const VolumeRow *a, const VolumeRow *b)
 
         x.backing_path = x.backing_format = y.backing_path = y.backing_format = NULL;
         x.backing_remote = y.backing_remote = false;
+        x.n_needs = y.n_needs = 0;
         x.n_snapshots = y.n_snapshots = 0;
         return volume_row_equal(&p, &q);
 }
@@ -363,13 +365,16 @@ static int volume_added(Volume *v)
         mark_dependents(v);
         pool_changed(pool, POOL_CHANGE_CONTENTS);
         r = odd_update(v);
-        return r < 0 ? r : overlay_add(v);
+        if (r >= 0)
+                r = overlay_add(v);
+        return r < 0 ? r : volume_needs_update(v);
 }
 
 static int volume_changed(Volume *v, VolumeRow *row)
 {
         unsigned changes = row_changes(&v->row, row);
         SnapshotKind kind = volume_snapshot_kind(v);
+        bool same_needs = volume_needs_equal(v->row.extra, row->extra);
         int r = 0;
 
         if (changes & VOLUME_BACKING)
@@ -386,6 +391,8 @@ static int volume_changed(Volume *v, VolumeRow *row)
         /* How large a snapshot is, is shown there too. */
         else if (v->overlay && changes & VOLUME_SIZES)
                 mark_backing(v->overlay, VOLUME_SNAPSHOTS);
+        if (r >= 0 && !same_needs)
+                r = volume_needs_update(v);
         mark(v, changes);
         return r;
 }
@@ -424,6 +431,7 @@ static void volume_free(Volume *v)
         Pool *pool = v->pool;
 
         mark_dependents(v);
+        volume_needs_remove(v);
         overlay_remove(v);
         odd_remove(v);
         if (v->changes != 0) {

@@ -39,6 +39,16 @@ typedef struct Overlay {
 RB_HEAD(OverlayTree, Overlay);
 RB_PROTOTYPE(OverlayTree, Overlay, node, overlay_compare)
 
+/* A file that a volume cannot be read without, in the manager's index by its inode. */
+typedef struct Need {
+        RB_ENTRY(Need) node;
+        uint64_t dev, ino; /* both 0: it was not there, and is in no index */
+        char *path;
+        Volume *volume;
+} Need;
+
+RB_HEAD(NeedTree, Need);
+
 /* A volume whose path or key is not its folder and name, in the manager's index by its path. */
 typedef struct OddVolume {
         RB_ENTRY(OddVolume) node;
@@ -65,6 +75,8 @@ struct Volume {
         TAILQ_ENTRY(Volume) dirty; /* in pool->dirty while changes != 0 */
         Pool *pool;
         Overlay *overlay; /* owned; NULL: no backing file */
+        Need *needs;      /* owned; n_needs of them, NULL: none */
+        size_t n_needs;
         OddVolume *odd;   /* owned; NULL: its path and key are those of its name */
         VolumeRow row;
         unsigned changes; /* VolumeChange not announced yet */

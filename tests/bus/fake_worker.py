@@ -32,7 +32,7 @@ INTERFACE = f"""<node><interface name='{NAME}'>
   <method name='Ping'/>
 </interface></node>"""
 STATUS = "(tttsa(ss)uuua{sv})"
-ROWS = "(ba(sysbbtttxxxxuuua{sv})as)"
+ROWS = "(ba(sysbbtttxxxxuuutta{sv})as)"
 MIB = 1 << 20
 BLOCK = 1  # of VolumeType
 
@@ -77,7 +77,7 @@ class Worker:
             more = {"path": GLib.Variant("s", f"/dev/vg/{name}"), "key": GLib.Variant("s", f"uuid-of-{name}")}
             if origin:
                 more["backing-path"] = GLib.Variant("s", f"/dev/vg/{origin[0]}")
-            rows.append((name, BLOCK, "", False, False, MIB, MIB, MIB, 0, 0, 0, 0, 0o600, 0, 0, more))
+            rows.append((name, BLOCK, "", False, False, MIB, MIB, MIB, 0, 0, 0, 0, 0o600, 0, 0, 0, 0, more))
         self.connection.emit_signal(None, PATH, NAME, "Rows", GLib.Variant(ROWS, (True, rows, [])))
 
     def report(self):

@@ -35,6 +35,8 @@ static VolumeExtra *full_extra(void)
         e->extents = calloc(2, sizeof(VolumeExtent));
         e->n_extents = 2;
         assert(e->extents);
+        assert(volume_extra_add_need(e, "/base", 1, UINT64_MAX) >= 0);
+        assert(volume_extra_add_need(e, "/data", 2, 3) >= 0);
         e->extents[0] = (VolumeExtent){strdup("/dev/vdb"), 1048576, 2097152};
         e->extents[1] = (VolumeExtent){strdup("/dev/vdc"), 0, UINT64_MAX};
         return e;
@@ -58,6 +60,8 @@ static VolumeRow full_row(void)
                 .mode = 0640,
                 .owner = UINT32_MAX - 1,
                 .group = 7,
+                .dev = UINT64_MAX,
+                .ino = 12,
                 .extra = full_extra(),
         };
 }
@@ -93,10 +97,10 @@ static void test_wire_nonsense(void)
 
         assert(sd_bus_message_append(m, VOLUME_ROW_SIGNATURE, "a", 0, "raw", 0, 0, UINT64_C(1), UINT64_C(1),
                                      UINT64_C(1), INT64_C(1), INT64_C(1), INT64_C(1), INT64_C(1), 0U, 0U, 0U,
-                                     2, "new", "(ut)", 1U, UINT64_C(2), "compat", "s", "1.1") >= 0);
+                                     UINT64_C(0), UINT64_C(0), 2, "new", "(ut)", 1U, UINT64_C(2), "compat", "s", "1.1") >= 0);
         assert(sd_bus_message_append(m, VOLUME_ROW_SIGNATURE, "a", _VOLUME_TYPE_MAX, "raw", 0, 0,
                                      UINT64_C(1), UINT64_C(1), UINT64_C(1), INT64_C(1), INT64_C(1),
-                                     INT64_C(1), INT64_C(1), 0U, 0U, 0U, 0) >= 0);
+                                     INT64_C(1), INT64_C(1), 0U, 0U, 0U, UINT64_C(0), UINT64_C(0), 0) >= 0);
         seal_message(m);
         assert(volume_row_read(m, &read) == 1);
         assert(streq(read.extra->compat, "1.1"));

@@ -20,7 +20,7 @@ QUESTIONS = f"<node><interface name='{INTERFACE}'><method name='Writing'/></inte
 TYPES = ["file", "block", "dir", "network", "netdir", "ploop"]
 FIELDS = (
     "name type format probed in_use capacity allocation physical "
-    "atime btime ctime mtime mode owner group extra"
+    "atime btime ctime mtime mode owner group dev ino extra"
 ).split()
 TIMEOUT_MS = 20000
 
