@@ -27,6 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         _cleanup_(pool_def_freep) PoolDef *def = NULL, *source = NULL;
         int r;
 
+        register_errors();
         r = pool_def_parse_xml((const char *) data, n, &def, &error);
         check_error(r, &error);
         if (r >= 0)

@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
         static const PoolType types[] = {POOL_DIR, POOL_LOGICAL};
 
+        register_errors();
         for (size_t i = 0; i < ELEMENTSOF(types); i++) {
                 _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
                 _cleanup_(volume_def_freep) VolumeDef *def = NULL;

@@ -14,6 +14,16 @@
                 }                                                                              \
         } while (0)
 
+/* Before the first input: errors have numbers by their names, as in the programs. */
+static inline void register_errors(void)
+{
+        static bool registered;
+
+        if (!registered)
+                must(storage_errors_register() >= 0);
+        registered = true;
+}
+
 /* A failure has one of our names and a message that D-Bus can carry; a success has neither. */
 static inline void check_error(int r, const sd_bus_error *error)
 {
