@@ -10,6 +10,7 @@
 #include "backends/file-row.h"
 #include "backends/file-unfinished.h"
 #include "backends/file-volume.h"
+#include "backends/format-record.h"
 #include "backends/image-plan.h"
 #include "backends/qemu-img.h"
 #include "backends/vmdk-name.h"
@@ -100,6 +101,16 @@ static int run_tool(BackendContext *ctx, const VolumeDef *def, const ImagePlan *
         return sync_to_storage(ctx, fd, def->name);
 }
 
+/* What a guest writes there shall never make it an image of another format. */
+static int record_format(BackendContext *ctx, const VolumeDef *def, int fd, uint64_t size)
+{
+        int r = 0;
+
+        if (streq_ptr(def->format, "raw") && def->encryption.format == ENCRYPTION_NONE)
+                r = format_record_raw(fd, size);
+        return r < 0 ? error_set_errno(ctx->error, r, "Cannot record the format of volume '%s'", def->name) : 0;
+}
+
 /* What is quick is made at once; what is long only gets its place. */
 static int make_file(BackendContext *ctx, const VolumeDef *def, const ImagePlan *plan, int fd)
 {
@@ -119,6 +130,8 @@ static int make_file(BackendContext *ctx, const VolumeDef *def, const ImagePlan 
                 r = set_size(ctx, def, fd, plan->capacity);
         else
                 r = plan->long_work ? 0 : run_tool(ctx, def, plan, fd, SHORT_USEC);
+        if (r >= 0)
+                r = record_format(ctx, def, fd, plan->capacity);
         return r < 0 ? r : set_owner_and_mode(ctx, def, fd, false);
 }
 
@@ -259,6 +272,9 @@ int file_volume_reserve(BackendContext *ctx, const VolumeDef *def, const char *t
                 return error_set_errno(ctx->error, r, "Cannot make volume '%s' in pool '%s'", def->name,
                                        ctx->pool->name);
         r = def->nocow ? file_set_nocow(ctx, u.fd, def->name) : 0;
+        /* How large it becomes is known once it has its name. */
+        if (r >= 0)
+                r = record_format(ctx, def, u.fd, 0);
         if (r >= 0)
                 r = set_owner_and_mode(ctx, def, u.fd, false);
         if (r >= 0)
@@ -343,6 +359,15 @@ static int split_token(BackendContext *ctx, const char *token, char tmp[static U
         return 0;
 }
 
+static int record_size(int fd)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        return format_is_recorded_raw(fd, (uint64_t) st.st_size) ? format_record_raw(fd, (uint64_t) st.st_size) : 0;
+}
+
 int file_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret)
 {
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
@@ -357,8 +382,9 @@ int file_volume_publish(BackendContext *ctx, const char *token, VolumeRow *ret)
         if (r < 0)
                 return r;
         fd = file_open_quietly(dir_fd, tmp);
-        if (fd < 0)
-                return error_set_errno(ctx->error, fd, "What was made for volume '%s' in pool '%s' is gone",
+        r = fd < 0 ? fd : record_size(fd);
+        if (r < 0)
+                return error_set_errno(ctx->error, r, "What was made for volume '%s' in pool '%s' is gone",
                                        name, ctx->pool->name);
         r = unfinished_publish_name(dir_fd, tmp, name);
         if (r < 0)

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 
 #include "backends/file-volume.h"
+#include "backends/format-record.h"
 
 #define ATTRIBUTES_MAX (64U * 1024U)
 #define ATTRIBUTE_MAX (64U * 1024U)
@@ -88,6 +89,18 @@ static int copy_xattrs(const Replacement *r)
         return q;
 }
 
+/* The attribute is there already, but says what size it is for. */
+static int copy_format(const Replacement *r)
+{
+        struct stat old, new;
+
+        if (fstat(r->old_fd, &old) < 0 || fstat(r->new.fd, &new) < 0)
+                return -errno;
+        return format_is_recorded_raw(r->old_fd, (uint64_t) old.st_size)
+                       ? format_record_raw(r->new.fd, (uint64_t) new.st_size)
+                       : format_record_remove(r->new.fd);
+}
+
 static int copy_attributes(const Replacement *r)
 {
         struct stat st;
@@ -99,7 +112,8 @@ static int copy_attributes(const Replacement *r)
         if (fstat(r->old_fd, &st) < 0 || fchown(r->new.fd, st.st_uid, st.st_gid) < 0 ||
             fchmod(r->new.fd, st.st_mode & 07777) < 0)
                 return -errno;
-        return copy_xattrs(r);
+        q = copy_xattrs(r);
+        return q < 0 ? q : copy_format(r);
 }
 
 static bool same_contents(const struct stat *a, const struct stat *b)

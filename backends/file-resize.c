@@ -5,6 +5,7 @@
 
 #include "backends/file-row.h"
 #include "backends/file-volume.h"
+#include "backends/format-record.h"
 #include "backends/image-plan.h"
 #include "backends/qemu-img.h"
 
@@ -95,6 +96,12 @@ static int check(Resize *z)
 
 static int resize_raw(Resize *z)
 {
+        int r = 0;
+
+        if (z->header + z->capacity < z->row.physical && format_is_recorded_raw(z->fd, z->row.physical))
+                r = format_record_raw(z->fd, z->header + z->capacity);
+        if (r < 0)
+                return error_set_errno(z->ctx->error, r, "Cannot record the format of volume '%s'", z->name);
         /* Also to the same size: that gives back what was allocated beyond it for a growth that failed. */
         if (ftruncate(z->fd, (off_t) (z->header + z->capacity)) < 0)
                 return error_set_errno(z->ctx->error, errno, "Cannot resize volume '%s' of pool '%s'",

@@ -7,6 +7,8 @@
 #include <sys/xattr.h>
 
 #include "backends/file-needs.h"
+#include "backends/format-record.h"
+#include "backends/image-chain.h"
 #include "backends/real-path.h"
 
 #define NSEC_PER_SEC INT64_C(1000000000)
@@ -210,6 +212,25 @@ static int take_extra(const char *folder, ImageExtra *from, VolumeRow *row)
         return r < 0 ? r : take_snapshots(from, to);
 }
 
+/* What it looks like is for people to know only. */
+static int set_recorded_raw(const ImageFile *file, ImageFormat found, VolumeRow *row)
+{
+        VolumeExtra *extra = row_extra(row);
+
+        if (!extra)
+                return -ENOMEM;
+        row->format = volume_format_intern("raw");
+        row->format_probed = false;
+        row->capacity = file->size;
+        if (asprintf(&extra->problem,
+                     "It was made as a raw volume and is one, but begins like an image of format %s: a guest may have "
+                     "written that. If it is to be one, remove the attribute user.storaged.format of the file",
+                     image_format_to_string(found)) >= 0)
+                return 0;
+        extra->problem = NULL;
+        return -ENOMEM;
+}
+
 static int probe_contents(const ImageFile *file, const char *folder, VolumeRow *row)
 {
         ImageInfo info = {0};
@@ -218,6 +239,15 @@ static int probe_contents(const ImageFile *file, const char *folder, VolumeRow *
         r = image_probe(file, &info);
         if (r < 0)
                 return r;
+        if (!image_format_is_plain(info.format)) {
+                if (format_is_recorded_raw(file->fd, file->size)) {
+                        r = set_recorded_raw(file, info.format, row);
+                        image_info_done(&info);
+                        return r;
+                }
+                /* One that does not hold shall not do so again once the image has grown. */
+                (void) format_record_remove(file->fd);
+        }
         row->format = volume_format_intern(image_format_to_string(info.format));
         row->capacity = info.capacity > 0 ? info.capacity : file->size;
         r = info.extra ? take_extra(folder, info.extra, row) : 0;

@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "backends/format-record.h"
+#include "backends/image-chain.h"
 #include "backends/luks-check.h"
 
 #define SECTOR_SIZE 512U
@@ -87,6 +89,10 @@ int image_probe_path(int dir_fd, const char *path, ImageFormat *ret_format, uint
         r = image_probe(&file, &info);
         if (r < 0)
                 return r;
+        if (S_ISREG(st.st_mode) && !image_format_is_plain(info.format) && format_is_recorded_raw(fd, file.size)) {
+                image_info_done(&info);
+                info.format = IMAGE_RAW;
+        }
         *ret_format = info.format;
         *ret_capacity = info.capacity > 0 ? info.capacity : file.size;
         *ret_size = file.size;

@@ -9,3 +9,9 @@
  * may have written would be given to its reader. 0, or InvalidArgument. name: the volume's.
  */
 int image_verify_format(BackendContext *ctx, int fd, const char *name, const char *format);
+
+/*
+ * The first size bytes were written by somebody who may do that: if they are an image of another format by themselves,
+ * then that is the file's format from now on, whatever is recorded. 0 or an error.
+ */
+int image_accept_format(BackendContext *ctx, int fd, uint64_t size, const char *name);

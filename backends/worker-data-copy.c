@@ -13,6 +13,7 @@
 #include "backends/block-mark.h"
 #include "backends/copy-raw.h"
 #include "backends/file-volume.h"
+#include "backends/format-record.h"
 #include "backends/image-chain.h"
 #include "backends/image-verify.h"
 #include "backends/luks-check.h"
@@ -430,6 +431,14 @@ static int set_own_name(Copy *c)
         return r < 0 ? fail(c, r) : 0;
 }
 
+/* What a guest's disk begins with does not matter then. */
+static bool is_recorded_raw(const Copy *c)
+{
+        struct stat st;
+
+        return fstat(c->to, &st) >= 0 && format_is_recorded_raw(c->to, (uint64_t) st.st_size);
+}
+
 static int copy(Copy *c)
 {
         bool plain = is_plain(c);
@@ -448,7 +457,7 @@ static int copy(Copy *c)
         if (r >= 0)
                 r = set_own_name(c);
         /* A guest's disk may begin with a header of its choice. */
-        if (r >= 0 && !c->device && image_format_is_plain(c->format))
+        if (r >= 0 && !c->device && image_format_is_plain(c->format) && !is_recorded_raw(c))
                 r = image_verify_format(&c->ctx, c->to, c->def->name, "raw");
         return r < 0 ? r : sync_all(c);
 }

@@ -54,6 +54,8 @@ static int transfer(sd_bus_message *m, void *userdata, sd_bus_error *error, bool
                 r = in ? transfer_in(&t, &result) : transfer_out(&t, &result);
         if (r >= 0 && !isempty(format))
                 r = image_verify_format(t.ctx, t.volume, t.name, format);
+        else if (r >= 0 && in && t.offset == 0)
+                r = image_accept_format(t.ctx, t.volume, result.bytes, t.name);
         data_call_done(&call);
         return r < 0 ? r : sd_bus_reply_method_return(m, "ts", result.bytes, result.sha256);
 }

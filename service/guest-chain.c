@@ -13,6 +13,12 @@ static int cannot(const Volume *v, const char *name, sd_bus_error *error, const 
                           v->row.name, v->pool->def->name, why);
 }
 
+/* It is what it is, whatever its problem says that it looks like. */
+static bool is_recorded(const Volume *v)
+{
+        return v->row.type == VOLUME_FILE && !v->row.format_probed;
+}
+
 /* What looks broken is not described: a guest would see something else than what was written. */
 static int check_volume(const Volume *v, sd_bus_error *error)
 {
@@ -21,7 +27,7 @@ static int check_volume(const Volume *v, sd_bus_error *error)
 
         if (incomplete_describe(v, &incomplete) < 0)
                 return -ENOMEM;
-        if (incomplete || (extra && extra->problem))
+        if (incomplete || (extra && extra->problem && !is_recorded(v)))
                 return cannot(v, STORAGE_ERROR_FAILED, error, incomplete ?: extra->problem);
         if (v->row.type != VOLUME_FILE && v->row.type != VOLUME_BLOCK)
                 return cannot(v, STORAGE_ERROR_UNSUPPORTED, error, "it is neither a file nor a device");
