@@ -4,7 +4,8 @@
 #include "service/incomplete.h"
 #include "service/volume-secret.h"
 
-/* The time of birth has nanoseconds; a network's file system has none, and then nothing is followed. */
+/* An inode is given out again, but not with the same time of birth; a network's file system has none, and then nothing
+ * is followed. */
 static const Volume *find_same_file(const Volume *v)
 {
         const Volume *other;
@@ -13,7 +14,7 @@ static const Volume *find_same_file(const Volume *v)
                 return NULL;
         TAILQ_FOREACH (other, &v->pool->dirty, dirty) {
                 if (other != v && other->row.type == VOLUME_FILE && other->row.btime == v->row.btime &&
-                    other->row.capacity == v->row.capacity)
+                    other->row.ino == v->row.ino && other->row.dev == v->row.dev)
                         return other;
         }
         return NULL;

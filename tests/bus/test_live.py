@@ -270,3 +270,30 @@ def test_unfinished_volumes_are_not_shown(service, pool, folder):
     write(folder + "/shown")
     service.wait_volume(pool, "shown")
     assert list(service.volumes(pool)) == ["shown"]
+
+
+def test_a_mark_follows_the_file_only(daemon, service, pool, folder):
+    """The kernel's clock may stand still for milliseconds: files of one age and size are not one file."""
+    for i in range(200):
+        with open(f"{folder}/{i}", "wb") as f:
+            f.truncate(MIB)
+    told = subprocess.run(["stat", "-c", "%w/%n", *os.listdir(folder)], capture_output=True, text=True, check=True,
+                          cwd=folder)
+    births = {}
+    for birth, name in (line.split("/") for line in told.stdout.splitlines()):
+        births.setdefault(birth, []).append(name)
+    birth, (first, *others) = max(births.items(), key=lambda item: len(item[1]))
+    if birth.startswith("-") or not others:
+        pytest.skip("no times of birth here, or each has one of its own")
+    (_, job), (fd,) = service.wait_volume(pool, first).OpenUpload(MIB, want_fds=True)
+    os.write(fd, b"x" * 512)
+    os.close(fd)
+    assert service.wait_job(job)["State"] == "failed"
+    worker, = daemon.workers("pool")
+    os.kill(worker, signal.SIGSTOP)
+    for name in others:
+        os.utime(f"{folder}/{name}")
+    os.rename(f"{folder}/{first}", f"{folder}/renamed")
+    os.kill(worker, signal.SIGCONT)
+    service.wait_gone(pool, first)
+    assert [name for name, properties in service.volumes(pool).items() if properties["Problem"]] == ["renamed"]
