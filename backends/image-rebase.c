@@ -87,13 +87,17 @@ static int check_path(BackendContext *ctx, const char *volume, const char *path)
         return refuse(ctx, volume, "the path of the new backing volume is too long for its header");
 }
 
-/* alone: the image by itself. */
+/* alone: the image by itself. backing_format: ours, for which QEMU may have another word. */
 static int record(BackendContext *ctx, const char *volume, const ImageChain *alone, const char *path,
                   const char *backing_format)
 {
+        ImageFormat format = image_format_from_string(backing_format);
+        const char *name = format < _IMAGE_FORMAT_MAX ? image_format_to_qemu(format) : NULL;
         _cleanup_free_ char *image = NULL, *what = NULL;
         int r;
 
+        if (!name)
+                return refuse(ctx, volume, "QEMU cannot read the format of the new backing volume");
         r = check_path(ctx, volume, path);
         if (r < 0)
                 return r;
@@ -101,8 +105,8 @@ static int record(BackendContext *ctx, const char *volume, const ImageChain *alo
             asprintf(&what, "record another backing volume in volume '%s'", volume) < 0)
                 return fail(ctx, volume, ENOMEM);
         return run(ctx,
-                   (const char *const[]){"qemu-img", "rebase", "-q", "-u", "-b", path, "-F", backing_format,
-                                         image, NULL},
+                   (const char *const[]){"qemu-img", "rebase", "-q", "-u", "-b", path, "-F", name, image,
+                                         NULL},
                    alone, NULL, 0, what);
 }
 

@@ -427,3 +427,19 @@ def test_a_base_has_many_paths(service, world):
         base.wait_for("Dependents", [])
         base.Delete()
         assert not os.path.exists(f"{disk}/{name}")
+
+
+@pytest.mark.parametrize("options", [{}, {"unsafe": True}], ids=["", "unsafe"])
+def test_onto_what_qemu_calls_otherwise(service, pool, folder, options):
+    """An image of a CD has a format here, and is raw there."""
+    with open(f"{folder}/cd.iso", "wb") as f:
+        f.write(os.urandom(MIB))
+        f.seek(32 * 1024)
+        f.write(b"\1CD001\1")
+    images.make(f"{folder}/over", MIB)
+    cd, over = service.wait_volume(pool, "cd.iso"), service.wait_volume(pool, "over")
+    cd.wait_for("Format", "iso")
+    before = images.contents(f"{folder}/over")
+    over.Rebase(cd.path, options)
+    assert over.get("Backing") == cd.path and over.get("BackingFormat") == "raw"
+    assert images.contents(f"{folder}/over") == (images.contents(f"{folder}/cd.iso", "raw") if options else before)
