@@ -152,7 +152,7 @@ def test_logical(daemon, service, vg, key, tmp_path):
     assert changes == []
 
     # A container needs no secret for another size.
-    thick.Resize(13 * MIB, {"wait": WAIT})
+    thick.Resize(EXTENT, {"delta": True, "wait": WAIT})
     assert device_size("/dev/vg0/thick") == 4 * EXTENT
     assert_shown(thick, key)
     with refused("InvalidArgument"):
@@ -184,7 +184,7 @@ def test_partition(daemon, service, disk_pool, disks, key, tmp_path):
     disk_pool.Refresh()
     assert_shown(part, key)
     service.volume(disk_pool.GetVolume(second)).Delete({"wait": WAIT})
-    part.Resize(12 * MIB, {"wait": WAIT})
+    part.Resize(2 * MIB, {"delta": True, "wait": WAIT})
     assert part.get("Capacity") == 12 * MIB
     assert_shown(part, key)
     assert_opens(tmp_path, f"/dev/{first}", "read -P 0x5a 9M 1M")
@@ -204,11 +204,12 @@ def test_refused(service, vg, disk_pool, disks, key):
     with refused("NoSpace"):
         done(service, vg.CreateVolume, "v", vg.get("Available"), **ENCRYPTED)
     cipher = """<volume><name>{}</name><capacity>1</capacity><target><encryption format='luks'>
-        <secret type='passphrase' usage='key'/><cipher name='caesar' size='256' mode='cbc' hash='sha1'/><ivgen name='plain64'/></encryption></target></volume>"""
+        <secret type='passphrase' usage='key'/><cipher name='{}' size='{}' mode='cbc' hash='sha1'/><ivgen name='plain64'/></encryption></target></volume>"""
     for pool, name in ((vg, "v"), (disk_pool, first)):
-        with refused("Failed") as refusal:
-            done(service, pool.CreateVolumeFromXML, cipher.format(name))
-        assert "caesar" in refusal.text
+        for wanted, error in ((("caesar", 256), "Failed"), (("aes", 192), "Unsupported")):
+            with refused(error) as refusal:
+                done(service, pool.CreateVolumeFromXML, cipher.format(name, *wanted))
+            assert wanted[0] in refusal.text and "signal" not in refusal.text
     assert lvs() == {} and partitions(disks[1]) == {}
     assert service.volumes(vg) == service.volumes(disk_pool) == {} and records() == before
 
