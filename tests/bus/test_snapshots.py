@@ -171,9 +171,10 @@ def test_disk_full(world, service):
 
 
 @pytest.mark.private
-@pytest.mark.parametrize("free", [0, 256])
+@pytest.mark.parametrize("free", [0, 1152])
 def test_disk_full_when_going_back(world, service, free):
-    """Another file has the same blocks: what is only written over needs room, too."""
+    """Another file has the same blocks: what is only written over needs room, too. With a little, QEMU fails later, and
+    leaves room in the image that belongs to nobody."""
     folder = FileSystem(world, "xfs").path
     pool = service.make_pool("small", folder)
     path = f"{folder}/image"
@@ -192,8 +193,8 @@ def test_disk_full_when_going_back(world, service, free):
     with refused("NoSpace"):
         snapshots.RevertSnapshot("there")
     found, problem = images.contents(path), volume.get("Problem")
-    assert images.check(path) in (0, 3) and names(snapshots) == ["there"]
-    assert "incomplete" in problem or (found == new and not problem)
+    assert images.check(path) == (3 if free else 0) and names(snapshots) == ["there"]
+    assert "incomplete" in problem and found in (old, new), "whatever the contents are, nobody knows"
     os.unlink(f"{folder}/filler")
     snapshots.RevertSnapshot("there")
     assert images.contents(path) == old and images.check(path) == 0 and volume.get("Problem") == ""
