@@ -38,6 +38,7 @@ struct BackendContext {
         const char
                 *secret; /* the file of the passphrase for what is made encrypted, or changed; NULL: none */
         uint64_t start; /* where the partition begins that is meant, whatever is its number now; 0: any */
+        bool durable;   /* volume_delete: no loss of power brings it back; else it may, on file systems */
         bool (*cancelled)(BackendContext *ctx); /* long loops look, and return -ECANCELED */
         void (*progress)(BackendContext *ctx, uint64_t done,
                          uint64_t total); /* bytes; cheap, call it often */

@@ -118,6 +118,15 @@ static int check_deletable(BackendContext *ctx, int dir_fd, const char *name, bo
         return in_use_refuse(ctx, fd, name, "cannot be deleted", false, true);
 }
 
+static int make_durable(BackendContext *ctx, int dir_fd, const char *name)
+{
+        if (!ctx->durable || fsync(dir_fd) >= 0)
+                return 0;
+        return error_set_errno(ctx->error, errno,
+                               "Volume '%s' of pool '%s' was deleted, but may come back after a loss of power", name,
+                               ctx->pool->name);
+}
+
 int file_volume_delete(BackendContext *ctx, const char *name, bool force)
 {
         _cleanup_close_ int dir_fd = -EBADF;
@@ -138,7 +147,7 @@ int file_volume_delete(BackendContext *ctx, const char *name, bool force)
         if (r < 0)
                 return r;
         if (unlinkat(dir_fd, name, 0) >= 0)
-                return 0;
+                return make_durable(ctx, dir_fd, name);
         if (errno == ENOENT)
                 return error_not_found(ctx, name);
         return error_set_errno(ctx->error, errno, "Cannot delete volume '%s' of pool '%s'", name,

@@ -137,8 +137,9 @@ int pool_worker_delete_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
 {
         PoolWorker *w = userdata;
         BackendContext ctx = pool_worker_context(w, error);
-        int r, force = false;
-        const WorkerOption options[] = {{"force", "b", &force}, {"start", "t", &ctx.start}};
+        int r, force = false, durable = false;
+        const WorkerOption options[] = {
+                {"force", "b", &force}, {"durable", "b", &durable}, {"start", "t", &ctx.start}};
         const char *name;
 
         r = pool_worker_need(w, w->backend && w->backend->volume_delete, "have volumes deleted from them",
@@ -151,6 +152,7 @@ int pool_worker_delete_volume(sd_bus_message *m, void *userdata, sd_bus_error *e
         r = worker_read_options(m, options, ELEMENTSOF(options));
         if (r < 0)
                 return r;
+        ctx.durable = durable;
         r = w->backend->volume_delete(&ctx, name, force);
         if (r < 0)
                 return r;

@@ -38,7 +38,8 @@
  *                                      file of the passphrase, if it is to be encrypted
  *   PublishVolume(s token) → ROW       Exists if the name was taken meanwhile
  *   DiscardVolume(s token)
- *   DeleteVolume(s name, a{sv})        options: "force" b; "start" t, also of ResizeVolume and OpenVolume: where the partition
+ *   DeleteVolume(s name, a{sv})        options: "force" b; "durable" b, it does not come back
+ *                                      after a loss of power, where that might be; "start" t, also of ResizeVolume and OpenVolume: where the partition
  *                                      begins that is meant, as its number may have become another one's: NotFound
  *                                      then; 0: it is none
  *   ResizeVolume(s name, t capacity, a{sv}) → ROW

@@ -19,6 +19,7 @@ typedef struct VolumeWork {
         VolumeResize resize;
         uint64_t from; /* resize: the capacity as it was seen */
         bool force, write;
+        bool durable; /* delete: what is known of it besides is forgotten with it */
 } VolumeWork;
 
 static void work_free(void *p)
@@ -295,8 +296,8 @@ static int fill_delete(Operation *op, sd_bus_message *m)
 {
         VolumeWork *w = op->job->data;
 
-        return sd_bus_message_append(m, "sa{sv}", op->job->volume_name, 2, "force", "b", w->force, "start", "t",
-                                     op->job->volume_start);
+        return sd_bus_message_append(m, "sa{sv}", op->job->volume_name, 3, "force", "b", (int) w->force, "durable",
+                                     "b", (int) w->durable, "start", "t", op->job->volume_start);
 }
 
 static void delete_done(Operation *op, Pool *pool, sd_bus_message *reply, const sd_bus_error *error)
@@ -310,6 +311,7 @@ static void delete_done(Operation *op, Pool *pool, sd_bus_message *reply, const 
 
 int volume_delete_as(Volume *v, const char *operation, bool force, uid_t uid, Job **ret, sd_bus_error *error)
 {
+        VolumeWork *w;
         int r;
 
         /* What others are built on stays: without it they are worth nothing. */
@@ -320,7 +322,9 @@ int volume_delete_as(Volume *v, const char *operation, bool force, uid_t uid, Jo
                 r = begin_on(v, operation, "changed", uid, ret, error);
         if (r < 0)
                 return r;
-        ((VolumeWork *) (*ret)->data)->force = force;
+        w = (*ret)->data;
+        w->force = force;
+        w->durable = incomplete_knows(v) || volume_secret_name(v);
         return submit(*ret, "DeleteVolume", fill_delete, delete_done);
 }
 

@@ -210,3 +210,21 @@ def test_an_empty_volume_is_there_with_its_first_durable_byte(world, daemon, ser
     assert {v["Capacity"] for v in volumes.values()} == {SIZE}
     for kind in kinds:
         images.qemu_io(f"{place.folder}/used.{kind}", "read -P 7 0 64k", kind=kind)
+
+
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
+def test_what_was_incomplete_does_not_come_back_as_whole(world, daemon, service, filesystem):
+    """The mark goes with the volume, and so the volume must be gone by then."""
+    disk = Disk(world, filesystem)
+    place = Place(world, service, disk.make_folder())
+    volume = service.make_volume(place.pool, "v", SIZE)
+    (_, job), (fd,) = volume.OpenUpload(SIZE, want_fds=True)
+    os.write(fd, b"x" * 512)
+    os.close(fd)
+    assert service.wait_job(job)["State"] == "failed" and "incomplete" in volume.get("Problem")
+    sync(place.folder)
+    volume.Delete()
+    wait_until(lambda: os.listdir(f"{daemon.state_dir}/incomplete") == [], what="the end of the mark")
+    disk.lose_power()
+    come_back(daemon, disk, place)
+    assert list(place.service.volumes(place.pool)) == []
