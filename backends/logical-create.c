@@ -33,9 +33,10 @@ typedef struct Create {
         const LogicalLv *origin; /* NULL: no snapshot */
         uint64_t capacity;       /* in whole extents */
         bool thin;
-        const char *new_pool; /* a thin pool that was made for it */
-        int64_t time;         /* when this began, seconds since 1970 */
-        bool begun;           /* so something may be left of it */
+        const char *thin_pool; /* the one it is put into; a snapshot's is that of its origin */
+        const char *new_pool;  /* a thin pool that was made for it */
+        int64_t time;          /* when this began, seconds since 1970 */
+        bool begun;            /* so something may be left of it */
 } Create;
 
 static BDExtraArg tag = {.opt = (char *) "--addtag", .val = (char *) LOGICAL_UNFINISHED_TAG};
@@ -229,6 +230,7 @@ static int make_pool(Create *c)
 static int make_thin(Create *c)
 {
         const LogicalLv *pool = choose_pool(c->group);
+        const char *name = pool ? pool->name : THIN_POOL_NAME;
         const BDExtraArg *extra[] = {&tag, &no_backup, &yes, NULL};
         g_autoptr(GError) gerror = NULL;
         int r = pool ? 0 : make_pool(c);
@@ -243,8 +245,8 @@ static int make_thin(Create *c)
                                   "Cannot make volume '%s' in pool '%s': the thin pool '%s' has room for "
                                   "%" PRIu64 " bytes only",
                                   c->def->name, c->ctx->pool->name, pool->name, room_of(pool));
-        return bd_lvm_thlvcreate(c->group->name, pool ? pool->name : THIN_POOL_NAME, c->def->name,
-                                 c->capacity, extra, &gerror)
+        c->thin_pool = name;
+        return bd_lvm_thlvcreate(c->group->name, name, c->def->name, c->capacity, extra, &gerror)
                        ? 0
                        : fail(c, &gerror);
 }
@@ -333,19 +335,32 @@ static int read_row(Create *c, bool now, VolumeRow *ret)
                      : 0;
 }
 
-/* lvm takes as long to tell it as to make it: that of a thick one is known without. */
+/* What the kernel does not know of it. */
+static int complete(const Create *c, LogicalLv *lv)
+{
+        const char *pool = c->origin ? c->origin->pool : c->thin_pool;
+        int r = 0;
+
+        /* By lvm's clock it may be a second more; the next look tells. */
+        lv->time = c->time;
+        if (c->origin)
+                r = free_and_strdup(&lv->origin, c->origin->name);
+        return r < 0 || !pool ? r : free_and_strdup(&lv->pool, pool);
+}
+
+/* lvm takes as long to tell it as to make it, and longer the more volumes there are. */
 static int look_at_row(Create *c, VolumeRow *ret)
 {
+        bool now = c->origin != NULL;
         LogicalLv lv = {0};
-        int r = -ENODATA;
+        int r;
 
-        if (!c->origin && !c->thin)
-                r = logical_kernel_read_linear(c->ctx->pool, c->group, c->def->name, &lv);
+        r = logical_kernel_read(c->ctx->pool, c->group, c->def->name, &lv);
         if (r < 0)
-                return read_row(c, c->origin != NULL, ret);
-        /* By lvm's clock it may be a second more; the next look tells. */
-        lv.time = c->time;
-        r = logical_row(c->ctx->pool, &lv, false, NULL, ret);
+                return read_row(c, now, ret);
+        r = complete(c, &lv);
+        if (r >= 0)
+                r = logical_row(c->ctx->pool, &lv, now, NULL, ret);
         logical_lv_done(&lv);
         return r < 0 ? error_set_errno(c->ctx->error, r, "Volume '%s' was made but cannot be read",
                                        c->def->name)
@@ -368,13 +383,25 @@ static int look(Create *c, VolumeRow *ret)
         return r;
 }
 
+/* A thick volume is made without regard to others; lvm refuses one whose name somebody has taken meanwhile.
+ */
+static const LogicalGroup *known_group(const Create *c)
+{
+        const LogicalGroup *group = logical_scan_group(c->ctx->scan);
+
+        if (group || c->thin || c->def->backing_path)
+                return group;
+        group = logical_scan_group_of_old(c->ctx->scan);
+        return group && !logical_group_find(group, c->def->name) ? group : NULL;
+}
+
 static int begin(Create *c, Preallocation p)
 {
         int r;
 
-        c->group = logical_scan_group(c->ctx->scan);
         c->time = time(NULL);
         r = check_def(c, p);
+        c->group = known_group(c);
         if (r >= 0 && !c->group) {
                 r = logical_group_read(c->ctx, &c->read);
                 c->group = &c->read;

@@ -18,11 +18,22 @@ void logical_kernel_uuid(const char *vg_uuid, const char *lv_uuid, const char *l
 /* How often the volume's device is open; 0 if it is not active, or not to be found out. */
 int logical_kernel_open_count(const char *vg_uuid, const char *lv_uuid);
 
+/* What is active of a group, by the names that its devices have. */
+typedef struct LogicalActive {
+        char **volumes; /* those that people see, and parts of arrays */
+        bool others;    /* and layers, as those of a thin pool or a snapshot */
+        bool open;      /* somebody has one of the volumes open */
+} LogicalActive;
+
+void logical_active_done(LogicalActive *a);
+/* Fills in the empty *ret. 0, or a negative errno: it cannot be found out. */
+int logical_kernel_list_active(const char *vg, LogicalActive *ret);
+
 /*
- * The volume of that name in the group if it is active and lies on the group's devices alone, without a
- * layer between: lv->name, uuid, size, extents and whether it is open; all else is as it is of a new one.
- * Freed with logical_lv_done(). -ENODATA: it is another kind of volume or cannot be seen, so lvm must be
- * asked; -ENOMEM.
+ * The volume of that name in the group if it is active, well, and lies on the group's devices alone without
+ * a layer between, is a thick snapshot whose room does, or is thin: lv->name, uuid, sizes, how much of it is
+ * used, extents and whether it is open. Names of others (origin, pool) and the time are not known here; all
+ * else is as it is of a new one. Freed with logical_lv_done(). -ENODATA: it is another kind of volume or
+ * cannot be seen, so lvm must be asked; -ENOMEM.
  */
-int logical_kernel_read_linear(const PoolDef *pool, const LogicalGroup *group, const char *name,
-                               LogicalLv *ret);
+int logical_kernel_read(const PoolDef *pool, const LogicalGroup *group, const char *name, LogicalLv *ret);

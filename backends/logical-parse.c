@@ -59,6 +59,29 @@ void logical_report_argv(const char *vg, const char *argv[static LOGICAL_REPORT_
         memcpy(argv, args, sizeof args);
 }
 
+/* A row a device, each with the group's fields. */
+void logical_devices_argv(const char *vg, const char *argv[static LOGICAL_REPORT_ARGS_MAX])
+{
+        const char *const args[] = {
+                "lvm",
+                "vgs",
+                "--config",
+                LOGICAL_NO_BACKUP,
+                "--reportformat",
+                "json",
+                "--units",
+                "b",
+                "--nosuffix",
+                "-o",
+                VG_FIELDS "," PV_FIELDS,
+                vg,
+                NULL,
+        };
+        _Static_assert(ELEMENTSOF(args) <= LOGICAL_REPORT_ARGS_MAX, "too few");
+
+        memcpy(argv, args, sizeof args);
+}
+
 void logical_lv_done(LogicalLv *lv)
 {
         for (size_t i = 0; i < lv->n_extents; i++)
@@ -276,10 +299,23 @@ static json_object *rows_of(json_object *report, const char *name, size_t *ret_n
         return rows;
 }
 
+/* Of devices alone there is no report of their own: each has a row with the group's fields. */
+static json_object *pv_rows(json_object *report, size_t *ret_n)
+{
+        json_object *rows = rows_of(report, "pv", ret_n);
+
+        if (*ret_n > 0)
+                return rows;
+        rows = rows_of(report, "vg", ret_n);
+        if (!json_object_object_get_ex(json_object_array_get_idx(rows, 0), "pv_uuid", NULL))
+                *ret_n = 0;
+        return rows;
+}
+
 static int parse_pvs(json_object *report, LogicalGroup *ret)
 {
         size_t n;
-        json_object *rows = rows_of(report, "pv", &n);
+        json_object *rows = pv_rows(report, &n);
 
         if (n == 0)
                 return 0;

@@ -2,15 +2,26 @@
 #include "backends/logical-report.h"
 
 #include <blockdev/exec.h>
+#include <sys/stat.h>
 
 #include "backends/blockdev-lib.h"
 
 /* Names that a message tells at most. */
 #define NAMES_SHOWN 5U
 
-int logical_group_read(BackendContext *ctx, LogicalGroup *ret)
+static void find_devices(LogicalGroup *group)
 {
-        const char *argv[LOGICAL_REPORT_ARGS_MAX], *vg = ctx->pool->source.name;
+        struct stat st;
+
+        for (size_t i = 0; i < group->n_pvs; i++) {
+                if (group->pvs[i].device && stat(group->pvs[i].device, &st) >= 0)
+                        group->pvs[i].devnum = st.st_rdev;
+        }
+}
+
+static int read_group(BackendContext *ctx, const char **argv, LogicalGroup *ret)
+{
+        const char *vg = ctx->pool->source.name;
         g_autoptr(GError) gerror = NULL;
         g_autofree gchar *json = NULL;
         int r;
@@ -18,7 +29,6 @@ int logical_group_read(BackendContext *ctx, LogicalGroup *ret)
         r = blockdev_need(ctx, BD_PLUGIN_LVM);
         if (r < 0)
                 return r;
-        logical_report_argv(vg, argv);
         if (!bd_utils_exec_and_capture_output(argv, NULL, &json, &gerror)) {
                 if (!strstr(gerror->message, "not found"))
                         return error_set_blockdev(ctx, &gerror,
@@ -27,6 +37,8 @@ int logical_group_read(BackendContext *ctx, LogicalGroup *ret)
                 r = -ENOENT;
         } else
                 r = logical_group_parse(json, ret);
+        if (r >= 0)
+                find_devices(ret);
         if (r == -ENOENT)
                 return error_setf(
                         ctx->error, STORAGE_ERROR_NOT_FOUND,
@@ -35,6 +47,22 @@ int logical_group_read(BackendContext *ctx, LogicalGroup *ret)
         return r < 0 ? error_set_errno(ctx->error, r,
                                        "Cannot understand what lvm says of the volume group %s", vg)
                      : 0;
+}
+
+int logical_group_read(BackendContext *ctx, LogicalGroup *ret)
+{
+        const char *argv[LOGICAL_REPORT_ARGS_MAX];
+
+        logical_report_argv(ctx->pool->source.name, argv);
+        return read_group(ctx, argv, ret);
+}
+
+int logical_group_read_devices(BackendContext *ctx, LogicalGroup *ret)
+{
+        const char *argv[LOGICAL_REPORT_ARGS_MAX];
+
+        logical_devices_argv(ctx->pool->source.name, argv);
+        return read_group(ctx, argv, ret);
 }
 
 int logical_group_require(BackendContext *ctx, const LogicalGroup *group, const char *name,

@@ -62,12 +62,17 @@ void logical_lv_done(LogicalLv *lv);
 
 /* Reads what lvm wrote into the empty *ret. 0, -ENOENT if there is no group in it, -EBADMSG or -ENOMEM. */
 int logical_group_parse(const char *json, LogicalGroup *ret);
-/* The command that writes it: NULL-terminated, its strings are constants but for vg. */
+/* The commands that write it: NULL-terminated, their strings are constants but for vg. */
 #define LOGICAL_REPORT_ARGS_MAX 32U
 void logical_report_argv(const char *vg, const char *argv[static LOGICAL_REPORT_ARGS_MAX]);
+/* Of the group and its devices only. */
+void logical_devices_argv(const char *vg, const char *argv[static LOGICAL_REPORT_ARGS_MAX]);
 
 /* The pool's group. NotFound if there is none (or nothing is left of it), Unsupported, Failed. */
 int logical_group_read(BackendContext *ctx, LogicalGroup *ret);
+
+/* The same without its logical volumes, whose state takes long to find out if they are many. */
+int logical_group_read_devices(BackendContext *ctx, LogicalGroup *ret);
 
 const LogicalLv *logical_group_find(const LogicalGroup *group, const char *name);
 /* One that people see, by that name; NotFound. */

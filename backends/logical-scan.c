@@ -119,8 +119,17 @@ int logical_scan_note(BackendScan *scan, const char *name, const VolumeRow *row)
 
 const LogicalGroup *logical_scan_group(const BackendScan *scan)
 {
-        return scan && scan->watch && scan->last.name && !scan->outdated && !scan->incomplete ? &scan->last
-                                                                                              : NULL;
+        return scan && !scan->outdated ? logical_scan_group_of_old(scan) : NULL;
+}
+
+const LogicalGroup *logical_scan_group_of_old(const BackendScan *scan)
+{
+        return scan && scan->watch && scan->last.name && !scan->incomplete ? &scan->last : NULL;
+}
+
+const char *logical_scan_group_uuid(const BackendScan *scan)
+{
+        return scan ? scan->last.uuid : NULL;
 }
 
 const VolumeRow *logical_scan_row(const BackendScan *scan, const char *name)
@@ -134,11 +143,8 @@ static int remember_devices(const LogicalGroup *before, LogicalGroup *now)
         for (size_t i = 0; i < now->n_pvs; i++) {
                 LogicalPv *pv = &now->pvs[i];
                 const LogicalPv *old = NULL;
-                struct stat st;
                 int r;
 
-                if (pv->device && stat(pv->device, &st) >= 0)
-                        pv->devnum = st.st_rdev;
                 for (size_t j = 0; j < before->n_pvs && !old; j++)
                         old = streq_ptr(before->pvs[j].uuid, pv->uuid) ? &before->pvs[j] : NULL;
                 if (pv->device || !old)

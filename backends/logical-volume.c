@@ -74,12 +74,12 @@ static int look_and_remove(BackendContext *ctx, const char *name, const char *uu
 int logical_volume_delete(BackendContext *ctx, const char *name, bool force)
 {
         const VolumeRow *row = logical_scan_row(ctx->scan, name);
-        const LogicalGroup *group = logical_scan_group(ctx->scan);
-        const char *uuid = row ? row->extra->key : NULL;
+        const char *vg_uuid = logical_scan_group_uuid(ctx->scan), *uuid = row ? row->extra->key : NULL;
         int r = 0;
 
-        if (uuid && group)
-                r = remove_closed(ctx, name, group->uuid, uuid);
+        /* Of what is not as it was seen (another group of that name too) nothing is removed by this. */
+        if (uuid && vg_uuid)
+                r = remove_closed(ctx, name, vg_uuid, uuid);
         /* Why it was not removed is to be seen in the group. */
         for (unsigned i = 0; r == 0 && i < LOOKS; i++)
                 r = look_and_remove(ctx, name, uuid);

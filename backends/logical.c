@@ -8,6 +8,7 @@
 #include "backends/block-luks.h"
 #include "backends/blockdev-lib.h"
 #include "backends/find-sources.h"
+#include "backends/logical-kernel.h"
 
 /* Volumes that a message names at most. */
 #define NAMED_MAX 5U
@@ -140,7 +141,7 @@ static int logical_start(BackendContext *ctx)
         LogicalGroup group = {0};
         int r;
 
-        r = logical_group_read(ctx, &group);
+        r = logical_group_read_devices(ctx, &group);
         if (r == -ENOENT)
                 return no_group(ctx);
         if (r >= 0)
@@ -186,53 +187,70 @@ static int require_all_closed(BackendContext *ctx, const LogicalGroup *group)
 }
 
 /* Those that were active, as they were: others may be off because somebody wants them to be. */
-static void reactivate(const LogicalGroup *group)
+static void reactivate(const LogicalGroup *group, char *const *names)
 {
-        for (size_t i = 0; i < group->n_lvs; i++) {
-                const LogicalLv *lv = &group->lvs[i];
+        char *const *name;
+
+        STRV_FOREACH (name, names) {
+                const LogicalLv *lv = logical_group_find(group, *name);
                 /* libblockdev looks into it, wanted or not. */
                 g_autoptr(GError) gerror = NULL;
 
-                if (!lv->hidden && logical_lv_is_active(lv))
-                        (void) bd_lvm_lvactivate(group->name, lv->name, true, NULL, &gerror);
+                if (lv && !lv->hidden && !logical_lv_is_active(lv))
+                        (void) bd_lvm_lvactivate(group->name, *name, true, NULL, &gerror);
         }
 }
 
-static int deactivate(BackendContext *ctx, const LogicalGroup *group)
-{
-        g_autoptr(GError) gerror = NULL;
-        LogicalGroup now = {0};
-        int r;
-
-        if (bd_lvm_vgdeactivate(group->name, NULL, &gerror))
-                return 0;
-        reactivate(group);
-        /* Somebody may have opened one just now. */
-        r = logical_group_read(ctx, &now);
-        if (r >= 0)
-                r = require_all_closed(ctx, &now);
-        logical_group_done(&now);
-        return r < 0 ? r : error_set_blockdev(ctx, &gerror, "Cannot stop pool '%s'", ctx->pool->name);
-}
-
-static int logical_stop(BackendContext *ctx)
+/* Who has what open is asked of lvm if anything is: parts of arrays are open as long as these are active. */
+static int require_closed(BackendContext *ctx, char *const *active)
 {
         LogicalGroup group = {0};
         int r;
 
         r = logical_group_read(ctx, &group);
-        if (r == -ENOENT) {
-                /* Its devices are gone, and it is as much stopped as it can be. */
-                if (ctx->error)
-                        sd_bus_error_free(ctx->error);
-                return 0;
-        }
-        if (r >= 0)
+        if (r >= 0) {
+                reactivate(&group, active);
                 r = require_all_closed(ctx, &group);
-        if (r >= 0)
-                r = deactivate(ctx, &group);
+        }
         logical_group_done(&group);
         return r;
+}
+
+static int deactivate(BackendContext *ctx, char *const *active)
+{
+        g_autoptr(GError) gerror = NULL;
+        int r;
+
+        if (bd_lvm_vgdeactivate(ctx->pool->source.name, NULL, &gerror))
+                return 0;
+        /* Somebody may have opened one just now. */
+        r = require_closed(ctx, active);
+        return r < 0 ? r : error_set_blockdev(ctx, &gerror, "Cannot stop pool '%s'", ctx->pool->name);
+}
+
+static int logical_stop(BackendContext *ctx)
+{
+        LogicalActive active = {0};
+        int r;
+
+        r = blockdev_need(ctx, BD_PLUGIN_LVM);
+        if (r < 0)
+                return r;
+        /* If the kernel does not tell, lvm does. */
+        if (logical_kernel_list_active(ctx->pool->source.name, &active) < 0)
+                active.open = active.others = true;
+        if (active.open)
+                r = require_closed(ctx, NULL);
+        /* lvm reads the group for a while also to do nothing. */
+        if (r >= 0 && (active.volumes || active.others))
+                r = deactivate(ctx, active.volumes);
+        logical_active_done(&active);
+        if (r != -ENOENT)
+                return r;
+        /* Its devices are gone, and it is as much stopped as it can be. */
+        if (ctx->error)
+                sd_bus_error_free(ctx->error);
+        return 0;
 }
 
 static const char *const logical_tools[] = {"lvm", "thin_check", NULL};

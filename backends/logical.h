@@ -10,8 +10,8 @@
  * be less than its capacity is a thin volume: it is put into the thin pool of the group that has the most
  * room; if there is none, one named "thinpool" is made of four fifths of what is free. A volume with a
  * backing path is a snapshot of that volume: of a thin one in its thin pool, of a thick one with a room of
- * its own for differences, which is as large as its allocation (as its origin and a list, if none is given: then it
- * cannot overflow).
+ * its own for differences, which is as large as its allocation (as its origin and a list, if none is given:
+ * then it cannot overflow).
  */
 
 #include "backends/in-use.h"
@@ -35,6 +35,10 @@ int logical_scan_note(BackendScan *scan, const char *name, const VolumeRow *row)
  * moment ago at most missing. NULL: it must be read. Nothing may be destroyed by what it says alone.
  */
 const LogicalGroup *logical_scan_group(const BackendScan *scan);
+/* The same, though we have changed it since: its volumes may be others, nothing else. */
+const LogicalGroup *logical_scan_group_of_old(const BackendScan *scan);
+/* The group's UUID as it was seen last, whatever was done to the group since; NULL: not known. */
+const char *logical_scan_group_uuid(const BackendScan *scan);
 /* The volume's row as it was told last; NULL: not known. */
 const VolumeRow *logical_scan_row(const BackendScan *scan, const char *name);
 

@@ -125,6 +125,23 @@ static void test_trouble(void)
         logical_group_done(&g);
 }
 
+/* A row a device, of which one is gone. */
+static void test_devices_alone(void)
+{
+        static const char json[] =
+                "{\"report\":[{\"vg\":["
+                "{\"vg_name\":\"v\",\"vg_uuid\":\"u\",\"vg_extent_size\":\"8\",\"pv_name\":\"/dev/a\","
+                "\"pv_uuid\":\"p\",\"pv_missing\":\"\"},"
+                "{\"vg_name\":\"v\",\"vg_uuid\":\"u\",\"vg_extent_size\":\"8\",\"pv_name\":\"[unknown]\","
+                "\"pv_uuid\":\"q\",\"pv_missing\":\"missing\"}]}]}";
+        LogicalGroup g = {0};
+
+        assert(logical_group_parse(json, &g) == 0);
+        assert(streq(g.name, "v") && g.n_lvs == 0 && g.n_pvs == 2 && streq(g.pvs[0].device, "/dev/a"));
+        assert(logical_group_n_missing(&g) == 1);
+        logical_group_done(&g);
+}
+
 static void test_no_report(void)
 {
         LogicalGroup g = {0};
@@ -190,6 +207,7 @@ int main(int argc, char *argv[])
         test_row(&group);
         logical_group_done(&group);
         test_trouble();
+        test_devices_alone();
         test_no_report();
         test_percent();
         test_names();
