@@ -43,10 +43,9 @@ DISK_XML = """<pool type='disk'><name>{name}</name><source><device path='{device
 
 @dataclasses.dataclass
 class Size:
-    """How much is done: so many rounds, but no further one after so many seconds."""
+    """How much is done at most: so many rounds, if there is time."""
 
     rounds: int = 7
-    seconds: float = 240
     many: int = 500
     some: int = 100
     starts: int = 3
@@ -55,7 +54,7 @@ class Size:
     probe: float = 8
 
 
-QUICK = Size(rounds=3, seconds=90, many=500, some=20, starts=1, changes=4, pulls=1, probe=4)
+QUICK = Size(rounds=3, many=500, some=20, starts=1, changes=4, pulls=1, probe=4)
 
 
 def run(*argv, timeout=LIMIT):
@@ -93,25 +92,6 @@ def timed(function):
     return time.perf_counter() - begin, result
 
 
-def alternate(ways, rounds, seconds):
-    """{name: {step: [seconds, …]}} of ways {name: function(round) -> {step: seconds}}.
-
-    One after the other, each round in another order, so that what the machine does besides hits all alike. The first
-    round warms caches and is left out.
-    """
-    times = {name: collections.defaultdict(list) for name in ways}
-    names = list(ways)
-    begin = time.monotonic()
-    for number in range(rounds + 1):
-        for name in names[number % len(names):] + names[:number % len(names)]:
-            for step, taken in ways[name](number).items():
-                if number:
-                    times[name][step].append(taken)
-        if number and time.monotonic() - begin > seconds:
-            break
-    return times
-
-
 class Lab:
     """What measures work with."""
 
@@ -125,6 +105,7 @@ class Lab:
         self.service = Service(self.bus.connect())
         self.libvirt = Calls()
         self._plugged = set()
+        self._end, self._parts = 0, 1
         POLICY.write_text(POLICY_XML)
         run("busctl", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ReloadConfig")
 
@@ -139,6 +120,42 @@ class Lab:
                     self.unplug(monitor, name)
         disk_tools.wipe(self.disks)
         rest()
+
+    def share(self, seconds, parts):
+        """What follows has so much time, for so many parts."""
+        self._end, self._parts = time.monotonic() + seconds, parts
+
+    def rounds(self, most, least=1):
+        """Numbers of rounds, as many as fit into the time of one part."""
+        begin = before = time.monotonic()
+        end = begin + 0.9 * (self._end - begin) / max(1, self._parts)
+        self._parts -= 1
+        for number in range(most):
+            yield number
+            now = time.monotonic()
+            if number + 1 >= least and now + (now - before) > end:
+                return
+            before = now
+
+    def alternate(self, ways, rounds):
+        """{name: {step: [seconds, …]}} of ways {name: function(round) -> {step: seconds}}, and what cut it short.
+
+        One after the other, each round in another order, so that what the machine does besides hits all alike. The
+        first round warms caches and is left out.
+        """
+        times = {name: collections.defaultdict(list) for name in ways}
+        names = list(ways)
+        try:
+            for number in self.rounds(rounds + 1, 2):
+                for name in names[number % len(names):] + names[:number % len(names)]:
+                    for step, taken in ways[name](number).items():
+                        if number:
+                            times[name][step].append(taken)
+        except TimeoutError as late:
+            if not all(times.values()):
+                raise
+            return times, late
+        return times, None
 
     def plug(self, monitor, name, size):
         self._plugged.add(name)

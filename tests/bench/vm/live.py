@@ -54,7 +54,7 @@ def told_of_volumes(lab, lines):
     pool = lab.pool("live", "logical", [lab.disks[0]])
     path = f"{pool.get('Volumes')}/seen"
     made, gone, lvs = [], [], []
-    for _ in range(lab.size.changes):
+    for _ in lab.rounds(lab.size.changes):
         made.append(told_after(lab, lambda: command("lvcreate", "-y", "-L", "8M", "-n", "seen", "live"),
                                member("InterfacesAdded", path), "the volume"))
         lvs.append(timed(lambda: run("lvs", "live"))[0])
@@ -69,7 +69,7 @@ def told_of_partitions(lab, lines):
     pool = lab.pool("parts", "disk", [disk], **{"source-format": "gpt", "target-path": "/dev"})
     path = f"{pool.get('Volumes')}/{Path(disk).name}1"
     made, gone, read = [], [], []
-    for _ in range(lab.size.changes):
+    for _ in lab.rounds(lab.size.changes):
         made.append(told_after(lab, lambda: command("parted", "--script", disk, "mkpart", "one", "1MiB", "9MiB"),
                                member("InterfacesAdded", path), "the partition"))
         read.append(timed(lambda: run("sfdisk", "--dump", disk))[0])
@@ -85,7 +85,7 @@ def told_of_disks(lab, lines, kind, broken, make):
     with qmp.Monitor() as monitor:
         node = lab.plug(monitor, HOT, HOT_SIZE)
         pool = make()
-        for _ in range(lab.size.pulls):
+        for _ in lab.rounds(lab.size.pulls):
             pulled = []
 
             def pull():

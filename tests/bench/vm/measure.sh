@@ -4,5 +4,5 @@
 # What tests/bench/run-vm runs in the machine.
 # disks: 4x512M
 # hotplug: 1
-# timeout: 3600
+# timeout: 840
 exec /usr/bin/python3 "$(dirname "$0")/measure.py"

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from client import MIB
-from lab import DISK_XML, LOGICAL_XML, alternate, run, timed
+from lab import DISK_XML, LOGICAL_XML, run, timed
 from lines import median
 
 SIZE = 16 * MIB
@@ -42,7 +42,7 @@ def by_tools(create, delete):
 
 def compare(lab, lines, what, ways, rounds=None):
     """Runs the ways, and adds a line for storaged against each other one and each step."""
-    times = alternate(ways, rounds or lab.size.rounds, lab.size.seconds)
+    times, late = lab.alternate(ways, rounds or lab.size.rounds)
     steps = list(times[STORAGED])
     for step in steps:
         ours = times[STORAGED][step]
@@ -52,8 +52,10 @@ def compare(lab, lines, what, ways, rounds=None):
             taken = times[name][step]
             lines.add(what, f"{what}: {step}", median(ours) * 1000, "ms", against=name, base=median(taken) * 1000,
                       target=1 if name == LIBVIRT else None,
-                      note=f"{len(ours)} each, {min(ours) * 1000:.0f}–{max(ours) * 1000:.0f} against "
+                      note=f"{len(ours)} and {len(taken)}, {min(ours) * 1000:.0f}–{max(ours) * 1000:.0f} against "
                            f"{min(taken) * 1000:.0f}–{max(taken) * 1000:.0f}")
+    if late:
+        raise late
 
 
 def plain_name(prefix):
