@@ -39,12 +39,25 @@ static int sort_partitions(const DiskTable *table, bool logical, const DiskParti
         return 0;
 }
 
-static int add_space(DiskSpace **spaces, size_t *n, uint64_t start, uint64_t end, bool logical)
+/* Other programs leave more between a record and its partition: it is never taken for room, as that is wiped
+ * before libparted, which moves the records, has read them. */
+static int add_space(const DiskTable *table, DiskSpace **spaces, size_t *n, uint64_t start, uint64_t end,
+                     bool logical)
 {
         DiskSpace *l;
 
         if (start >= end)
                 return 0;
+        for (size_t i = 0; logical && i < table->n_records; i++) {
+                uint64_t at = table->records[i];
+                int r;
+
+                if (at < start || at >= end)
+                        continue;
+                r = add_space(table, spaces, n, start, at, logical);
+                start = at + (uint64_t) (1 + RECORD_SECTORS) * table->sector_size;
+                return r < 0 ? r : add_space(table, spaces, n, start, end, logical);
+        }
         l = reallocarray(*spaces, *n + 1, sizeof(*l));
         if (!l)
                 return -ENOMEM;
@@ -65,11 +78,11 @@ static int add_gaps(const DiskTable *table, bool logical, uint64_t from, uint64_
         for (size_t i = 0; r >= 0 && i < n_l; i++) {
                 uint64_t start = l[i]->start > before ? l[i]->start - before : 0;
 
-                r = add_space(spaces, n, from, start < to ? start : to, logical);
+                r = add_space(table, spaces, n, from, start < to ? start : to, logical);
                 if (l[i]->end + before > from)
                         from = l[i]->end + before;
         }
-        return r < 0 ? r : add_space(spaces, n, from, to, logical);
+        return r < 0 ? r : add_space(table, spaces, n, from, to, logical);
 }
 
 static int space_by_start(const void *a, const void *b)

@@ -33,6 +33,7 @@ DiskTableType disk_table_from_string(const char *s)
 void disk_table_done(DiskTable *table)
 {
         free(table->partitions);
+        free(table->records);
         *table = (DiskTable){0};
 }
 
@@ -358,6 +359,15 @@ static void set_limits(const DiskFile *file, DiskTable *t)
                 t->first = t->last;
 }
 
+static int keep_chain(const DiskFile *file, DiskTable *t)
+{
+        t->records = calloc(DISK_CHAIN_MAX, sizeof(*t->records));
+        if (!t->records)
+                return -ENOMEM;
+        t->n_records = disk_dos_chain(file, t->records, DISK_CHAIN_MAX);
+        return 0;
+}
+
 static int by_number(const void *a, const void *b)
 {
         const DiskPartition *x = a, *y = b;
@@ -381,6 +391,8 @@ int disk_table_read(const DiskFile *file, DiskTable *ret)
                 r = read_by_blkid(file, &t);
                 if (r >= 0)
                         set_limits(file, &t);
+                if (r >= 0 && t.type == TABLE_DOS)
+                        r = keep_chain(file, &t);
         }
         if (r < 0)
                 return r;

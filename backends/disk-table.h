@@ -55,6 +55,8 @@ typedef struct DiskTable {
         uint64_t first, last; /* between these partitions may be */
         DiskPartition *partitions;
         size_t n_partitions;
+        uint64_t *records; /* dos: what disk_dos_chain() finds */
+        size_t n_records;
 } DiskTable;
 
 void disk_table_done(DiskTable *table);

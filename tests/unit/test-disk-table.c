@@ -152,6 +152,32 @@ static void test_logical(void)
         close(disk.fd);
 }
 
+/* The record that leads to a partition may be far before it: it is no room, however large the hole. */
+static void test_records_are_no_room(void)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(disk_table_done) DiskTable t = {0};
+        _cleanup_free_ DiskSpace *spaces = NULL;
+        DiskPartition p = {.number = 6, .kind = PARTITION_LOGICAL, .format = "linux"};
+        DiskFile disk = make_disk(64 * MIB);
+        unsigned number;
+        size_t n;
+
+        make_label(&disk, TABLE_DOS, &t);
+        assert(create(&disk, &t, PARTITION_EXTENDED, 60 * MIB, "extended", &number) == 0);
+        assert(create(&disk, &t, PARTITION_LOGICAL, 5 * MIB, "linux", &number) == 0);
+        p.start = 30 * MIB;
+        p.end = 40 * MIB;
+        assert(check(disk_edit_add(&disk, TABLE_DOS, &p, &error), &error) == 0);
+        disk_table_done(&t);
+        assert(disk_table_read(&disk, &t) == 0 && t.n_records == 2);
+        assert(disk_spaces(&t, &spaces, &n) == 0);
+        for (size_t i = 0; i < n; i++)
+                assert(!spaces[i].logical || spaces[i].end <= t.records[1] ||
+                       spaces[i].start >= t.records[1] + 1024);
+        close(disk.fd);
+}
+
 /* What is in a partition is not touched by changes beside it, up to the last byte. */
 static void test_neighbours(void)
 {
@@ -248,6 +274,7 @@ int main(void)
                 test_table(t);
         }
         test_logical();
+        test_records_are_no_room();
         test_neighbours();
         test_gpt_halves();
         test_gpt_grown();
