@@ -298,10 +298,11 @@ static int read_by_blkid(const DiskFile *file, DiskTable *t)
         return r;
 }
 
-/* How much of the disk the header leaves for its entries: their count and size are at 80 and 84. */
+/* How much of the disk the header leaves for its entries: their count and size are at 80 and 84. They may lie
+ * farther behind it, before the first sector that partitions may have, which is at 40. */
 static void limit_gpt(const DiskFile *file, DiskTable *t)
 {
-        uint64_t sectors = UINT64_C(128) * 128 / file->sector_size;
+        uint64_t sectors = UINT64_C(128) * 128 / file->sector_size, first = 0;
         uint8_t s[SECTOR];
 
         if (read_sector(file, file->sector_size, s) >= 0 && memcmp(s, "EFI PART", 8) == 0) {
@@ -309,8 +310,11 @@ static void limit_gpt(const DiskFile *file, DiskTable *t)
 
                 if (bytes > 0 && bytes < file->size / 4)
                         sectors = (bytes + file->sector_size - 1) / file->sector_size;
+                first = (uint64_t) le32(s + 44) << 32 | le32(s + 40);
         }
-        t->first = (2 + sectors) * file->sector_size;
+        if (first < 2 + sectors || first > file->size / file->sector_size)
+                first = 2 + sectors;
+        t->first = first * file->sector_size;
         t->last = round_down(file->size, file->sector_size) - (1 + sectors) * file->sector_size;
 }
 

@@ -253,6 +253,41 @@ static void test_gpt_grown(void)
         close(disk.fd);
 }
 
+static uint32_t crc32_of(const uint8_t *p, size_t n)
+{
+        uint32_t crc = UINT32_MAX;
+
+        for (size_t i = 0; i < 8 * n; i++) {
+                bool bit = (crc ^ p[i / 8] >> i % 8) & 1;
+
+                crc = crc >> 1 ^ (bit ? 0xedb88320 : 0);
+        }
+        return ~crc;
+}
+
+/* The entries, or a boot loader, may lie between the header and the first sector that is for partitions. */
+static void test_gpt_first(void)
+{
+        _cleanup_(disk_table_done) DiskTable t = {0};
+        DiskFile disk = make_disk(64 * MIB);
+        uint8_t header[92];
+        uint64_t first = 4128;
+        uint32_t crc;
+        unsigned number;
+
+        make_label(&disk, TABLE_GPT, &t);
+        assert(pread(disk.fd, header, sizeof(header), 512) == sizeof(header));
+        memcpy(header + 40, &first, sizeof(first));
+        memset(header + 16, 0, 4);
+        crc = crc32_of(header, sizeof(header));
+        memcpy(header + 16, &crc, 4);
+        assert(pwrite(disk.fd, header, sizeof(header), 512) == sizeof(header));
+        disk_table_done(&t);
+        assert(disk_table_read(&disk, &t) == 0 && t.first == first * 512);
+        assert(create(&disk, &t, PARTITION_PRIMARY, MIB, "linux", &number) == 0);
+        close(disk.fd);
+}
+
 static void test_none(void)
 {
         static const uint8_t noise[1024] = {1, 2, 3, [510] = 0x55};
@@ -278,5 +313,6 @@ int main(void)
         test_neighbours();
         test_gpt_halves();
         test_gpt_grown();
+        test_gpt_first();
         return 0;
 }
