@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <systemd/sd-device.h>
 
+#include "backends/image-probe.h"
+
 #define EDGE_SIZE (1024U * 1024U)
 #define SIGNATURES_MAX 64U
 #define SETTLE_USEC (5 * USEC_PER_SEC)
@@ -173,6 +175,33 @@ static int run_probe(int fd, bool damaged, BlockContents *c)
         return r;
 }
 
+/* A guest's disk, which has no signature that blkid knows. 0: it is one, 1: nothing. */
+static int probe_image(int fd, const BlockDevice *dev, BlockContents *c)
+{
+        uint8_t head[IMAGE_HEAD_SIZE];
+        ImageInfo info = {0};
+        ImageFile file = {.fd = fd, .head = head, .size = dev->size, .allocated = UINT64_MAX};
+        ssize_t n;
+        int r;
+
+        do
+                n = pread(fd, head, sizeof head, 0);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        file.n_head = (size_t) n;
+        r = image_probe(&file, &info);
+        if (r >= 0 && info.format == IMAGE_RAW)
+                r = 1;
+        else if (r >= 0) {
+                c->usage = strdup(BLOCK_USAGE_IMAGE);
+                c->type = strdup(image_format_to_string(info.format));
+                r = c->usage && c->type ? 0 : -ENOMEM;
+        }
+        image_info_done(&info);
+        return r;
+}
+
 int block_device_probe(BackendContext *ctx, const BlockDevice *dev, BlockContents *ret)
 {
         _cleanup_(block_contents_done) BlockContents c = {0};
@@ -184,6 +213,8 @@ int block_device_probe(BackendContext *ctx, const BlockDevice *dev, BlockContent
         r = run_probe(fd, false, &c);
         if (r == 1)
                 r = run_probe(fd, true, &c);
+        if (r == 1)
+                r = probe_image(fd, dev, &c);
         if (r < 0)
                 return error_set_errno(ctx->error, r, "Cannot look at what is on %s", dev->path);
         *ret = c;
@@ -220,7 +251,10 @@ int block_contents_describe(const BlockContents *c, char **ret)
                 r = asprintf(ret, "a partition table (%s)", c->table);
         else
                 r = asprintf(ret, "%s: %s%s",
-                             streq_ptr(c->usage, "filesystem") ? "a file system" : "a signature", c->type,
+                             streq_ptr(c->usage, "filesystem")        ? "a file system"
+                             : streq_ptr(c->usage, BLOCK_USAGE_IMAGE) ? "a disk image"
+                                                                      : "a signature",
+                             c->type,
                              strempty(label));
         free(label);
         return r < 0 ? -ENOMEM : 0;

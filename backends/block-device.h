@@ -26,9 +26,12 @@ void block_device_done(BlockDevice *dev);
 /* NotFound if there is no such path, InvalidArgument if it is no block device. */
 int block_device_find(BackendContext *ctx, const char *path, BlockDevice *ret);
 
-/* What is on a device; strings are owned. All NULL: blkid recognises nothing. */
+/* The usage of what qemu-img makes, which blkid does not know: type is the name of its format. */
+#define BLOCK_USAGE_IMAGE "image"
+
+/* What is on a device; strings are owned. All NULL: nothing is recognised. */
 typedef struct BlockContents {
-        char *usage; /* filesystem, raid, crypto, other; NULL for a partition table */
+        char *usage; /* filesystem, raid, crypto, other, image; NULL for a partition table */
         char *type;  /* ext4, LVM2_member, linux_raid_member, … */
         char *label, *uuid;
         char *table;     /* dos, gpt, …: a partition table */
@@ -37,7 +40,8 @@ typedef struct BlockContents {
 
 void block_contents_done(BlockContents *c);
 /* Reads the device itself by libblkid's low-level probe, never a cache. Where that finds nothing it looks
- * once more for what is damaged: superblocks with wrong checksums, a gpt without its first sector. */
+ * once more for what is damaged: superblocks with wrong checksums, a gpt without its first sector; and then for
+ * the header of a disk image, as a guest has its disk on a logical volume. */
 int block_device_probe(BackendContext *ctx, const BlockDevice *dev, BlockContents *ret);
 /* For people: "an ext4 file system labelled 'data'", "a gpt partition table", "an LVM physical volume"; NULL
  * if c is empty. *ret is the caller's. 0 or -ENOMEM. */

@@ -70,6 +70,21 @@ def test_what_is_on_it_is_told_and_kept(loop):
     assert ask("contents", loop) == "a file system: ext4 labelled 'data'"
 
 
+@pytest.mark.parametrize("fmt", ["qcow2", "qed", "vdi", "vmdk", "vhdx"])
+def test_a_disk_image_is_something(loop, tmp_path, fmt):
+    """blkid knows none of them, and a guest's disk on a logical volume may be one."""
+    run("qemu-img", "create", "-f", fmt, str(tmp_path / "image"), "16M")
+    image = (tmp_path / "image").read_bytes()[:SIZE]
+    with open(loop, "r+b") as device:
+        device.write(image)
+    assert ask("contents", loop) == f"a disk image: {fmt}"
+    refusal = ask("writable", loop)
+    assert refusal.startswith("Exists: ") and fmt in refusal
+    assert ask("overwritable", loop) == ""
+    assert ask("wipe", loop) == ""
+    assert ask("writable", loop) == ""
+
+
 @pytest.mark.parametrize("make, words", [
     (("mkswap", "-q"), "swap space"),
     (("mkfs.vfat",), "a file system: vfat"),
