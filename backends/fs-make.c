@@ -119,8 +119,8 @@ int fs_make(BackendContext *ctx, const BlockDevice *dev, bool overwrite)
         const Maker *m = find_maker(ctx->pool->source.format);
         int r;
 
-        /* What was there must not be recognised beside the new one. */
-        r = overwrite ? block_device_wipe(ctx, dev, true) : 0;
+        /* What was there must not be recognised beside the new one; what has come by now must stay. */
+        r = block_device_wipe(ctx, dev, overwrite);
         if (r < 0)
                 return r;
         return m->make ? make_by_library(ctx, m, dev, overwrite) : make_by_tool(ctx, m, dev, overwrite);

@@ -3,7 +3,9 @@
 
 import ctypes
 import os
+import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -120,6 +122,35 @@ def blkid(device):
 
 def refuses(name, *words):
     return pytest.raises(WorkerError, match="(?s)" + "".join(f"(?=.*{w})" for w in (name, *words)))
+
+
+def test_build_looks_again_before_it_writes(fs_pool, device, tmp_path):
+    """Between the first look and mkfs somebody makes a file system; mke2fs would not mind."""
+    if not shutil.which("strace") or os.uname().machine != "x86_64":
+        pytest.skip("takes strace, and the number of a system call")
+    node = device()
+    pool = fs_pool(node, "ext4")
+    proc = Path("/proc", str(pool.process.pid))
+    tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-e", "inject=mkdir:delay_enter=3000000", "-p",
+                               str(pool.process.pid)])
+
+    def meanwhile():
+        while not (proc / "syscall").read_text().startswith("83 "):  # mkdir
+            time.sleep(0.01)
+        run("mke2fs", "-q", "-t", "ext4", "-L", "precious", node)
+
+    while "TracerPid:\t0\n" in (proc / "status").read_text():
+        time.sleep(0.01)
+    other = threading.Thread(target=meanwhile)
+    other.start()
+    try:
+        with refuses("Exists", "precious"):
+            pool.build()
+    finally:
+        other.join(10)
+        pool.kill()
+        tracer.wait(10)
+    assert "precious" in run("blkid", "-p", node)
 
 
 @pytest.mark.parametrize("fmt", MAKEABLE)
