@@ -162,8 +162,7 @@ static int fs_start(BackendContext *ctx)
                 r = pool_folder_make(ctx, &fd, &fresh);
         if (r < 0)
                 return r;
-        fd = safe_close(fd);
-        r = mount_device(ctx, &dev, type);
+        r = mount_device(ctx, &dev, type, fd);
         if (r < 0 && fresh)
                 (void) rmdir(ctx->pool->target_path);
         return r;

@@ -27,16 +27,13 @@ void mount_point_done(MountPoint *m)
         *m = (MountPoint){0};
 }
 
-/* The path without links, and the ID of the mount that it is on. */
-static int look_at_path(const char *path, char **ret_path, int *ret_id)
+/* The path by which the kernel knows what fd is open on, and the ID of the mount that that is on. */
+static int fd_path(int fd, char **ret_path, int *ret_id)
 {
-        _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
         _cleanup_fclose_ FILE *f = NULL;
         char name[64], line[256], target[PATH_MAX];
         ssize_t n;
 
-        if (fd < 0)
-                return -errno;
         (void) snprintf(name, sizeof name, "/proc/self/fd/%i", fd);
         n = readlink(name, target, sizeof target - 1);
         if (n < 0)
@@ -51,6 +48,14 @@ static int look_at_path(const char *path, char **ret_path, int *ret_id)
                 (void) sscanf(line, "mnt_id: %i", ret_id);
         *ret_path = strdup(target);
         return *ret_path ? 0 : -ENOMEM;
+}
+
+/* The path without links, and the ID of the mount that it is on. */
+static int look_at_path(const char *path, char **ret_path, int *ret_id)
+{
+        _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd_path(fd, ret_path, ret_id);
 }
 
 static int take_mount(MountPoint *m, struct libmnt_fs *fs)
@@ -224,8 +229,11 @@ static int prepare(BackendContext *ctx, struct libmnt_context *c, const BlockDev
                 r = mnt_context_set_optsmode(c, MNT_OMODE_NOTAB);
         if (r >= 0)
                 r = mnt_context_set_source(c, dev->node);
+        /* The path may lead elsewhere by now: it is mounted on the folder in which we are. */
         if (r >= 0)
-                r = mnt_context_set_target(c, ctx->pool->target_path);
+                r = mnt_context_disable_canonicalize(c, true);
+        if (r >= 0)
+                r = mnt_context_set_target(c, ".");
         if (r >= 0)
                 r = mnt_context_set_fstype(c, type);
         if (r >= 0)
@@ -269,40 +277,53 @@ static int mount_failed(BackendContext *ctx, struct libmnt_context *c, int resul
                           why[0] ? why : "the kernel's log may tell more");
 }
 
-static int run_mount(BackendContext *ctx, struct libmnt_context *c, const BlockDevice *dev, const char *type)
+static int run_mount(BackendContext *ctx, struct libmnt_context *c, const BlockDevice *dev, const char *type,
+                     int folder_fd)
 {
+        _cleanup_close_ int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
         int r;
 
         r = prepare(ctx, c, dev, type);
         if (r < 0)
                 return r;
+        if (before < 0 || fchdir(folder_fd) < 0)
+                return error_set_errno(ctx->error, errno, "Cannot enter %s", ctx->pool->target_path);
         r = mnt_context_mount(c);
+        (void) fchdir(before);
         if (r == 0 && mnt_context_get_status(c) == 1)
                 return 0;
         return mount_failed(ctx, c, r, dev, type);
 }
 
-int mount_device(BackendContext *ctx, const BlockDevice *dev, const char *type)
+/* Whether it can be seen by the pool's path. If not, it is taken away from where the folder is by now. */
+static int check_mounted(BackendContext *ctx, const BlockDevice *dev, int folder_fd)
 {
-        _cleanup_(mount_point_done) MountPoint m = {0};
-        struct libmnt_context *c = mnt_new_context();
-        int r;
+        _cleanup_(mount_point_done) MountPoint m = {0}, own = {0};
+        _cleanup_free_ char *path = NULL;
+        int r, id;
 
-        if (!c)
-                return error_set_errno(ctx->error, ENOMEM, "Cannot mount %s", dev->path);
-        r = run_mount(ctx, c, dev, type);
-        mnt_free_context(c);
-        if (r < 0)
-                return r;
         r = mount_point_find(ctx, ctx->pool->target_path, &m);
         if (r < 0 || mount_point_is_of(&m, dev->devnum))
                 return r;
         r = error_setf(ctx->error, STORAGE_ERROR_FAILED,
                        "Cannot start pool '%s': after mounting %s there is %s on %s", ctx->pool->name,
                        dev->path, m.source ?: "nothing", ctx->pool->target_path);
-        if (m.id != 0)
-                (void) umount2(m.path, UMOUNT_NOFOLLOW);
+        if (fd_path(folder_fd, &path, &id) >= 0 && mount_point_find(&(BackendContext){0}, path, &own) >= 0 &&
+            own.id != 0 && own.devnum == dev->devnum)
+                (void) umount2(own.path, UMOUNT_NOFOLLOW);
         return r;
+}
+
+int mount_device(BackendContext *ctx, const BlockDevice *dev, const char *type, int folder_fd)
+{
+        struct libmnt_context *c = mnt_new_context();
+        int r;
+
+        if (!c)
+                return error_set_errno(ctx->error, ENOMEM, "Cannot mount %s", dev->path);
+        r = run_mount(ctx, c, dev, type, folder_fd);
+        mnt_free_context(c);
+        return r < 0 ? r : check_mounted(ctx, dev, folder_fd);
 }
 
 static int unmount_failed(BackendContext *ctx, const MountPoint *m, int error)

@@ -28,11 +28,12 @@ bool mount_point_is_dead(const MountPoint *m);
 int mount_is_beneath(BackendContext *ctx, const char *path, dev_t devnum, bool *ret);
 
 /*
- * Mounts the device on the pool's target path, as a file system of type (as the kernel calls it) and with
- * the options of the definition, and sees to it that it is what is there then. On failure nothing is
- * mounted. Unsupported: the kernel does not know the type; InUse: somebody else has the device.
+ * Mounts the device on the pool's target path, which is open as folder_fd and was opened safely, as a file
+ * system of type (as the kernel calls it) and with the options of the definition, and sees to it that it is
+ * what is there then. On failure nothing is mounted. Unsupported: the kernel does not know the type; InUse:
+ * somebody else has the device.
  */
-int mount_device(BackendContext *ctx, const BlockDevice *dev, const char *type);
+int mount_device(BackendContext *ctx, const BlockDevice *dev, const char *type, int folder_fd);
 /* Unmounts what is seen at m->path, never by force. InUse, naming who holds it. */
 int mount_remove(BackendContext *ctx, const MountPoint *m);
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Pools on a file system of their own, on loop devices and in a mount namespace of their own."""
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -124,32 +125,55 @@ def refuses(name, *words):
     return pytest.raises(WorkerError, match="(?s)" + "".join(f"(?=.*{w})" for w in (name, *words)))
 
 
-def test_build_looks_again_before_it_writes(fs_pool, device, tmp_path):
-    """Between the first look and mkfs somebody makes a file system; mke2fs would not mind."""
+@contextlib.contextmanager
+def held_up(pool, call, number, act):
+    """The worker's first such system call waits until act() is done."""
     if not shutil.which("strace") or os.uname().machine != "x86_64":
-        pytest.skip("takes strace, and the number of a system call")
-    node = device()
-    pool = fs_pool(node, "ext4")
+        pytest.skip("takes strace, and the numbers of system calls")
     proc = Path("/proc", str(pool.process.pid))
-    tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-e", "inject=mkdir:delay_enter=3000000", "-p",
-                               str(pool.process.pid)])
+    tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                               f"inject={call}:delay_enter=3000000:when=1", "-p", str(pool.process.pid)])
 
     def meanwhile():
-        while not (proc / "syscall").read_text().startswith("83 "):  # mkdir
+        while not (proc / "syscall").read_text().startswith(f"{number} "):
             time.sleep(0.01)
-        run("mke2fs", "-q", "-t", "ext4", "-L", "precious", node)
+        act()
 
     while "TracerPid:\t0\n" in (proc / "status").read_text():
         time.sleep(0.01)
     other = threading.Thread(target=meanwhile)
     other.start()
     try:
-        with refuses("Exists", "precious"):
-            pool.build()
+        yield
     finally:
         other.join(10)
         pool.kill()
         tracer.wait(10)
+
+
+def test_folder_that_is_swapped_before_it_is_mounted_on(fs_pool, device, target):
+    """Who may rename the folder above could have the file system mounted wherever he likes."""
+    pool = fs_pool(device(), "ext4")
+    pool.build()
+    victim, moved = target.parent.with_name("victim"), target.parent.with_name("moved")
+    (victim / "mnt").mkdir(parents=True)
+
+    def swap():
+        target.parent.rename(moved)
+        target.parent.symlink_to(victim)
+
+    with held_up(pool, "mount", 165, swap), refuses("Failed", str(target)):
+        pool.start()
+    assert mounted_on(victim / "mnt") == [] and mounted_on(moved / "mnt") == []
+
+
+def test_build_looks_again_before_it_writes(fs_pool, device):
+    """Between the first look and mkfs somebody makes a file system; mke2fs would not mind."""
+    node = device()
+    pool = fs_pool(node, "ext4")
+    with held_up(pool, "mkdir", 83, lambda: run("mke2fs", "-q", "-t", "ext4", "-L", "precious", node)), \
+            refuses("Exists", "precious"):
+        pool.build()
     assert "precious" in run("blkid", "-p", node)
 
 
