@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <systemd/sd-device.h>
 
+#include "backends/blockdev-lib.h"
 #include "backends/image-probe.h"
+#include "backends/logical-member.h"
 
 #define EDGE_SIZE (1024U * 1024U)
 #define SIGNATURES_MAX 64U
@@ -254,8 +256,7 @@ int block_contents_describe(const BlockContents *c, char **ret)
                              streq_ptr(c->usage, "filesystem")        ? "a file system"
                              : streq_ptr(c->usage, BLOCK_USAGE_IMAGE) ? "a disk image"
                                                                       : "a signature",
-                             c->type,
-                             strempty(label));
+                             c->type, strempty(label));
         free(label);
         return r < 0 ? -ENOMEM : 0;
 }
@@ -280,6 +281,22 @@ static int require_blank(BackendContext *ctx, const BlockDevice *dev)
                           ctx->pool->name, dev->path, words);
 }
 
+/* Whatever the options say: a group that may well be in use would be damaged, of which this, or a partition
+ * of this, is only a part. */
+static int require_groupless(BackendContext *ctx, const BlockDevice *dev)
+{
+        _cleanup_(block_contents_done) BlockContents c = {0};
+        BackendContext quiet = *ctx;
+        int r;
+
+        r = block_device_probe(ctx, dev, &c);
+        if (r < 0 || !(streq_ptr(c.type, "LVM2_member") || c.table))
+                return r;
+        quiet.error = NULL;
+        /* Without lvm no group is in use. */
+        return blockdev_need(&quiet, BD_PLUGIN_LVM) < 0 ? 0 : logical_require_groupless(ctx, dev, 1);
+}
+
 int block_device_require_writable(BackendContext *ctx, const BlockDevice *dev, bool overwrite)
 {
         int r;
@@ -289,7 +306,9 @@ int block_device_require_writable(BackendContext *ctx, const BlockDevice *dev, b
                                   "Cannot build pool '%s': the device %s is read-only", ctx->pool->name,
                                   dev->path);
         r = block_device_require_unused(ctx, dev, "cannot be overwritten");
-        return r < 0 || overwrite ? r : require_blank(ctx, dev);
+        if (r < 0)
+                return r;
+        return overwrite ? require_groupless(ctx, dev) : require_blank(ctx, dev);
 }
 
 static int wipe_signatures(int fd)

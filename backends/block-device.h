@@ -40,8 +40,8 @@ typedef struct BlockContents {
 
 void block_contents_done(BlockContents *c);
 /* Reads the device itself by libblkid's low-level probe, never a cache. Where that finds nothing it looks
- * once more for what is damaged: superblocks with wrong checksums, a gpt without its first sector; and then for
- * the header of a disk image, as a guest has its disk on a logical volume. */
+ * once more for what is damaged: superblocks with wrong checksums, a gpt without its first sector; and then
+ * for the header of a disk image, as a guest has its disk on a logical volume. */
 int block_device_probe(BackendContext *ctx, const BlockDevice *dev, BlockContents *ret);
 /* For people: "an ext4 file system labelled 'data'", "a gpt partition table", "an LVM physical volume"; NULL
  * if c is empty. *ret is the caller's. 0 or -ENOMEM. */
@@ -69,8 +69,8 @@ int block_device_require_unused(BackendContext *ctx, const BlockDevice *dev, con
  */
 int block_device_require_unheld(BackendContext *ctx, const BlockDevice *dev, const char *verb);
 /*
- * What Build must ask before it writes: read-only devices and those in use are refused always; one on which
- * blkid recognises something is refused (Exists, naming it) unless overwrite.
+ * What Build must ask before it writes: read-only devices, those in use and parts of volume groups are
+ * refused always; one on which something is recognised is refused (Exists, naming it) unless overwrite.
  */
 int block_device_require_writable(BackendContext *ctx, const BlockDevice *dev, bool overwrite);
 /*

@@ -4,11 +4,11 @@
 
 #include <blockdev/exec.h>
 #include <blockdev/lvm.h>
-#include <json-c/json.h>
 #include <sys/stat.h>
 
 #include "backends/block-device.h"
 #include "backends/blockdev-lib.h"
+#include "backends/logical-member.h"
 #include "backends/logical.h"
 
 typedef struct Build {
@@ -58,64 +58,12 @@ static int find_devices(Build *b)
         return 0;
 }
 
-/* The group that the device is a part of in lvm's report of all physical volumes; NULL: of none. */
-static const char *group_of(json_object *root, const BlockDevice *dev)
-{
-        json_object *reports, *pvs, *value;
-        struct stat st;
-
-        if (!json_object_object_get_ex(root, "report", &reports) ||
-            !json_object_object_get_ex(json_object_array_get_idx(reports, 0), "pv", &pvs))
-                return NULL;
-        for (size_t i = 0; i < json_object_array_length(pvs); i++) {
-                json_object *row = json_object_array_get_idx(pvs, i);
-
-                if (!json_object_object_get_ex(row, "pv_name", &value) ||
-                    stat(json_object_get_string(value), &st) < 0 || st.st_rdev != dev->devnum)
-                        continue;
-                if (json_object_object_get_ex(row, "vg_name", &value) &&
-                    !isempty(json_object_get_string(value)))
-                        return json_object_get_string(value);
-        }
-        return NULL;
-}
-
 /* Never forced, as libblockdev does: what has become a part of somebody's group by now stays that. */
 static int remove_pv(const char *node, GError **gerror)
 {
         const char *argv[] = {"lvm", "pvremove", "--yes", node, NULL};
 
         return bd_utils_exec_and_report_error(argv, NULL, gerror) ? 0 : -EIO;
-}
-
-/* Whatever the options say: another group would be damaged, of which this is only a part. */
-static int require_groupless(Build *b)
-{
-        /* Those of other hosts, too, which lvm otherwise keeps silent about, and on devices that its hints
-         * leave out. */
-        static const char *const argv[] = {
-                "lvm",  "pvs", "--nohints",       "--foreign", "--shared", "--reportformat",
-                "json", "-o",  "pv_name,vg_name", NULL};
-        g_autoptr(GError) gerror = NULL;
-        g_autofree gchar *json = NULL;
-        json_object *root;
-        int r = 0;
-
-        if (!bd_utils_exec_and_capture_output((const gchar **) argv, NULL, &json, &gerror))
-                return error_set_blockdev(b->ctx, &gerror, "Cannot build pool '%s'", b->ctx->pool->name);
-        root = json_tokener_parse(json);
-        for (size_t i = 0; i < b->n && r >= 0; i++) {
-                const char *vg = group_of(root, &b->devices[i]);
-
-                if (vg)
-                        r = error_setf(
-                                b->ctx->error, STORAGE_ERROR_IN_USE,
-                                "Cannot build pool '%s': %s is a part of the volume group %s; remove it "
-                                "from that (vgreduce, pvremove) first",
-                                b->ctx->pool->name, b->devices[i].path, vg);
-        }
-        json_object_put(root);
-        return r;
 }
 
 static int make_group(Build *b, bool overwrite)
@@ -198,7 +146,7 @@ int logical_build(BackendContext *ctx, const BuildOptions *options, bool *ret_ma
         if (r >= 0)
                 r = find_devices(&b);
         if (r >= 0)
-                r = require_groupless(&b);
+                r = logical_require_groupless(ctx, b.devices, b.n);
         for (size_t i = 0; i < b.n && r >= 0; i++)
                 r = block_device_require_writable(ctx, &b.devices[i], options->overwrite);
         if (r >= 0) {

@@ -269,6 +269,18 @@ def test_groups_of_other_hosts_are_groups(define, disks, command):
     assert "theirs" in command("vgs", "--foreign")
 
 
+def test_a_part_of_a_group_is_no_disk(refused_build, disks, command):
+    """What is in the group lies on its other disk, so that this one is used by nobody."""
+    command("vgcreate", "theirs", *disks[:2])
+    command("lvcreate", "-L", "8M", "-n", "theirs", "theirs", disks[1])
+    assert all("theirs" in said for said in refused_build(disks[0], "InUse", overwrite=True))
+    command("sh", "-c", f"echo 1MiB,64MiB | sfdisk -q -X gpt {disks[2]}")
+    command("udevadm", "settle")
+    command("vgextend", "theirs", f"{disks[2]}1")
+    assert all("theirs" in said for said in refused_build(disks[2], "InUse", overwrite=True))
+    assert "unknown" not in command("pvs", "-o", "pv_name,vg_name")
+
+
 def test_groups_that_lvm_has_not_noted(define, disks, command, tmp_path):
     """It has notes of which devices to look at, and what is restored from a backup is not in them."""
     backup = tmp_path / "theirs"
