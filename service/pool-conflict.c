@@ -220,6 +220,25 @@ int pool_conflict_check(Manager *m, const PoolDef *def, const Pool *same, bool f
         return 0;
 }
 
+int pool_conflict_check_now(const Pool *pool, bool running, sd_bus_error *error)
+{
+        _cleanup_(claims_done) Claims claims;
+        Pool *other;
+        int r;
+
+        r = claims_init(&claims, pool->def, true);
+        if (r < 0)
+                return r;
+        TAILQ_FOREACH (other, &pool->manager->pools, entry) {
+                if (other == pool || (running && other->state == POOL_INACTIVE && !other->adopting))
+                        continue;
+                r = check_devices(&claims, other->def, error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 typedef struct DeviceClaim {
         Wanted device;
         const Pool *pool;

@@ -14,6 +14,12 @@
  */
 int pool_conflict_check(Manager *m, const PoolDef *def, const Pool *same, bool follow, sd_bus_error *error);
 
+/*
+ * Names of devices may have been dealt out anew since both pools were defined. What is about to be built or
+ * deleted must be no other pool's, and what is about to be started none's that runs (running).
+ */
+int pool_conflict_check_now(const Pool *pool, bool running, sd_bus_error *error);
+
 /* The devices that all pools but one claim, to look up many: good until a definition changes. */
 typedef struct DeviceClaims DeviceClaims;
 int device_claims_new(Manager *m, const Pool *except, DeviceClaims **ret);

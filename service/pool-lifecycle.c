@@ -2,6 +2,7 @@
 #include "service/pool-lifecycle.h"
 #include "common/log.h"
 
+#include "service/pool-conflict.h"
 #include "service/pool-worker.h"
 #include "service/snapshot-file.h"
 #include "service/store.h"
@@ -98,10 +99,26 @@ void pool_delete_steps(Job *job)
         step(job, "Delete", fill_options, delete_done, 0);
 }
 
+/* False: the next step has been told why not. */
+static bool is_alone(Job *job, bool running)
+{
+        _cleanup_bus_error_free_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r = pool_conflict_check_now(job->pool, running, &error);
+
+        if (r >= 0)
+                return true;
+        if (!sd_bus_error_is_set(&error))
+                (void) error_set_errno(&error, r, "Cannot look at what pool '%s' is on",
+                                       job->pool->def->name);
+        job->next(job, &error);
+        return false;
+}
+
 void pool_build_steps(Job *job, bool overwrite)
 {
         take_pending_def(job->pool);
-        step(job, "Build", fill_overwrite, build_done, overwrite);
+        if (is_alone(job, false))
+                step(job, "Build", fill_overwrite, build_done, overwrite);
 }
 
 int pool_build(Pool *pool, uid_t uid, bool overwrite, Job **ret, sd_bus_error *error)
@@ -218,6 +235,8 @@ void pool_start_steps(Job *job)
         Pool *pool = job->pool;
 
         take_pending_def(pool);
+        if (!is_alone(job, true))
+                return;
         pool_set_state(pool, POOL_STARTING);
         step(job, "Start", fill_options, start_start_done, 0);
 }
@@ -452,6 +471,8 @@ int pool_delete(Pool *pool, uid_t uid, Job **ret, sd_bus_error *error)
         r = pool_require_inactive(pool, "deleted", error);
         if (r >= 0)
                 r = pool_require_no_jobs(pool, NULL, "deleted", error);
+        if (r >= 0)
+                r = pool_conflict_check_now(pool, false, error);
         if (r >= 0)
                 r = begin(pool, "delete-pool", uid, ret, error);
         if (r < 0)

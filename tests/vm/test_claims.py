@@ -81,6 +81,31 @@ def test_two_definitions_that_meet_later_are_both_kept(service, daemon, define, 
         os.unlink("/dev/later")
 
 
+def test_what_meets_later_does_not_run_at_once(service, define, disks):
+    """Nor is built or deleted what another pool has, even if that does not run."""
+    first = define("first", **{"source-devices": [by_id(0)], "source-format": "ext4"}, options={"build": True})
+    second = define("second", "disk", **{"source-devices": ["/dev/later"], "source-format": "gpt"})
+    os.symlink(disks[0], "/dev/later")
+    try:
+        for overwrite in (False, True):
+            with refused("Conflict") as e:
+                second.Build(PATIENT | {"overwrite": overwrite}, timeout=60)
+            assert "'first'" in e.text and "/dev/later" in e.text and by_id(0) in e.text
+        with refused("Conflict"):
+            second.Delete(PATIENT, timeout=60)
+        first.Start(PATIENT, timeout=60)
+        with refused("Conflict"):
+            second.Start(PATIENT, timeout=60)
+        assert second.get("State") == "inactive" and first.get("State") == "active"
+        first.Stop(PATIENT, timeout=60)
+        # Which of the two was meant is for who starts them to know.
+        with refused("Failed") as e:
+            second.Start(PATIENT, timeout=60)
+        assert "ext4" in e.text
+    finally:
+        os.unlink("/dev/later")
+
+
 def test_search_tells_whose_a_device_is(service, disks, define):
     define("first", **{"source-devices": [by_id(0)]})
     found, _ = service.manager.FindPoolSources("fs", {}, {})
