@@ -2,6 +2,7 @@
 #include "service/volume-graph.h"
 
 #include "service/device-id.h"
+#include "service/pool-conflict.h"
 #include "service/volume-need.h"
 
 #define NAMES_SIZE 512U
@@ -36,6 +37,28 @@ static void add_by_device(Names *names, const char *path)
         }
 }
 
+/* A partition or logical volume may be what another pool is on, which need not run. */
+static int require_no_pool(const Volume *v, const char *path, const char *verb, sd_bus_error *error)
+{
+        _cleanup_(device_claims_freep) DeviceClaims *claims = NULL;
+        const Pool *pool;
+        int r;
+
+        if (v->row.type != VOLUME_BLOCK)
+                return 0;
+        r = device_claims_new(v->pool->manager, v->pool, &claims);
+        if (r < 0)
+                return r;
+        pool = device_claims_find(claims, path, NULL);
+        if (!pool)
+                return 0;
+        return error_setf(
+                error, STORAGE_ERROR_HAS_DEPENDENTS,
+                "Volume '%s' cannot be %s: pool '%s' is on it; undefine that pool first if it is not "
+                "needed any more",
+                v->row.name, verb, pool->def->name);
+}
+
 int volume_require_no_dependents(const Volume *v, const Volume *except, const char *verb,
                                  sd_bus_error *error)
 {
@@ -44,9 +67,13 @@ int volume_require_no_dependents(const Volume *v, const Volume *except, const ch
         Overlay *o = NULL;
         Need *n = NULL;
         bool by_path;
+        int r;
 
         if (!path)
                 return -ENOMEM;
+        r = require_no_pool(v, path, verb, error);
+        if (r < 0)
+                return r;
         while ((o = volume_next_dependent(v, path, o)))
                 add_name(&names, o->volume);
         add_by_device(&names, path);

@@ -13,6 +13,7 @@
 int volume_describe_backing(const Volume *v, char **ret);
 /* v is built on itself, over others. */
 bool volume_is_in_circle(const Volume *v);
-/* HasDependents, naming them, if volumes other than except (NULL: none) are built on v. verb: "deleted". */
+/* HasDependents, naming them, if volumes other than except (NULL: none) are built on v, or a pool is on it,
+ * as its device or a part of its array. verb: "deleted". */
 int volume_require_no_dependents(const Volume *v, const Volume *except, const char *verb,
                                  sd_bus_error *error);

@@ -106,6 +106,27 @@ def test_what_meets_later_does_not_run_at_once(service, define, disks):
         os.unlink("/dev/later")
 
 
+def test_a_volume_that_a_pool_is_on_stays(service, define, disks):
+    """Also while that pool does not run, and nobody has the volume open."""
+    node = f"{disks[0]}1"
+    first = define("first", "disk", **{"source-devices": [by_id(0)], "source-format": "gpt"},
+                   options={"build": True, "start": True})
+    path, _ = first.CreateVolume(Path(node).name, 32 * MIB, PATIENT, timeout=60)
+    volume = service.volume(path)
+    second = define("second", **{"source-devices": [f"{by_id(0)}-part1"], "source-format": "ext4"},
+                    options={"build": True})
+    for call in (lambda: volume.Delete(PATIENT, timeout=60), lambda: volume.Wipe(PATIENT, timeout=60),
+                 lambda: volume.Resize(16 * MIB, PATIENT | {"shrink": True}, timeout=60)):
+        with refused("HasDependents") as e:
+            call()
+        assert "'second'" in e.text
+    volume.Resize(40 * MIB, PATIENT, timeout=60)
+    second.Start(PATIENT, timeout=60)
+    second.Stop(PATIENT, timeout=60)
+    second.Undefine()
+    volume.Delete(PATIENT, timeout=60)
+
+
 def test_search_tells_whose_a_device_is(service, disks, define):
     define("first", **{"source-devices": [by_id(0)]})
     found, _ = service.manager.FindPoolSources("fs", {}, {})
