@@ -166,6 +166,25 @@ bool disk_pool_is_known(const DiskPool *pool)
         return true;
 }
 
+int disk_pool_require_table(BackendContext *ctx, const DiskPool *pool, bool array)
+{
+        _cleanup_(block_contents_done) BlockContents c = {0};
+        _cleanup_free_ char *words = NULL;
+        int r;
+
+        r = block_device_probe(ctx, &pool->device, &c);
+        if (r < 0 || !c.type || (array && !streq_ptr(c.usage, "raid")))
+                return r;
+        if (block_contents_describe(&c, &words) < 0)
+                return error_set_errno(ctx->error, ENOMEM, "Cannot look at what is on %s",
+                                       pool->device.path);
+        return error_setf(
+                ctx->error, STORAGE_ERROR_EXISTS,
+                "The partition table of %s cannot be used by pool '%s': the disk as a whole is %s, which "
+                "partitions would overwrite; if that is a leftover, remove its signature by wipefs",
+                pool->device.path, ctx->pool->name, words);
+}
+
 int disk_pool_begin(BackendContext *ctx, DiskPool *pool)
 {
         _cleanup_free_ char *words = NULL;
@@ -182,6 +201,9 @@ int disk_pool_begin(BackendContext *ctx, DiskPool *pool)
                         "The partition table of %s cannot be changed: the disk as a whole is in use: "
                         "%s",
                         pool->device.path, words);
+        r = disk_pool_require_table(ctx, pool, false);
+        if (r < 0)
+                return r;
         fd = open(pool->device.node, O_RDWR | O_CLOEXEC);
         if (fd < 0)
                 return error_set_errno(ctx->error, errno, "Cannot open %s for writing", pool->device.path);
@@ -232,10 +254,11 @@ int disk_pool_find(BackendContext *ctx, const DiskPool *pool, const char *name, 
                 if (!streq(name, its))
                         continue;
                 if (ctx->start != 0 && ctx->start != p->start)
-                        return error_setf(ctx->error, STORAGE_ERROR_NOT_FOUND,
-                                          "Volume '%s' of pool '%s' has got another name, or is gone: what has "
-                                          "its name now is another one",
-                                          name, ctx->pool->name);
+                        return error_setf(
+                                ctx->error, STORAGE_ERROR_NOT_FOUND,
+                                "Volume '%s' of pool '%s' has got another name, or is gone: what has "
+                                "its name now is another one",
+                                name, ctx->pool->name);
                 *ret = p;
                 return 0;
         }

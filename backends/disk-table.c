@@ -298,8 +298,8 @@ static int read_by_blkid(const DiskFile *file, DiskTable *t)
         return r;
 }
 
-/* How much of the disk the header leaves for its entries: their count and size are at 80 and 84. They may lie
- * farther behind it, before the first sector that partitions may have, which is at 40. */
+/* How much of the disk the header leaves for its entries: their count and size are at 80 and 84. They may
+ * lie farther behind it, before the first sector that partitions may have, which is at 40. */
 static void limit_gpt(const DiskFile *file, DiskTable *t)
 {
         uint64_t sectors = UINT64_C(128) * 128 / file->sector_size, first = 0;

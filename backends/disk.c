@@ -91,6 +91,8 @@ static int disk_start(BackendContext *ctx)
         if (asprintf(&verb, "start pool '%s'", ctx->pool->name) < 0)
                 return error_set_errno(ctx->error, ENOMEM, "Cannot start pool '%s'", ctx->pool->name);
         r = disk_pool_open(ctx, verb, &pool);
+        if (r >= 0)
+                r = disk_pool_require_table(ctx, &pool, true);
         if (r >= 0 && !disk_pool_is_known(&pool)) {
                 r = disk_lock(ctx, &pool.device, &lock);
                 if (r >= 0) {
@@ -108,6 +110,31 @@ static int disk_stop(BackendContext *ctx)
         return 0;
 }
 
+/* As a folder with something in it is not deleted, neither is a table: the disk's name may by now be that of
+ * another one. */
+static int require_no_partitions(BackendContext *ctx, const DiskPool *pool)
+{
+        _cleanup_free_ char *name = NULL;
+        unsigned n = 0;
+
+        for (size_t i = 0; i < pool->table.n_partitions; i++) {
+                const DiskPartition *p = &pool->table.partitions[i];
+
+                if (p->kind == PARTITION_RESERVED)
+                        continue;
+                if (n++ == 0 && disk_partition_name(ctx->pool, &pool->device, p->number, &name) < 0)
+                        return error_set_errno(ctx->error, ENOMEM, "Cannot delete pool '%s'",
+                                               ctx->pool->name);
+        }
+        if (n == 0)
+                return 0;
+        return error_setf(
+                ctx->error, STORAGE_ERROR_HAS_DEPENDENTS,
+                "Cannot delete pool '%s': there are %u partitions on %s, such as '%s'; start the pool "
+                "and delete them first",
+                ctx->pool->name, n, pool->device.path, name);
+}
+
 static int wipe(BackendContext *ctx, DiskPool *pool)
 {
         DiskLock lock;
@@ -116,7 +143,11 @@ static int wipe(BackendContext *ctx, DiskPool *pool)
         r = disk_lock(ctx, &pool->device, &lock);
         if (r < 0)
                 return r;
-        r = disk_pool_release(ctx, pool, 1, UINT32_MAX, "be deleted with the pool");
+        r = disk_pool_reload(ctx, pool);
+        if (r >= 0)
+                r = require_no_partitions(ctx, pool);
+        if (r >= 0)
+                r = disk_pool_release(ctx, pool, 1, UINT32_MAX, "be deleted with the pool");
         if (r >= 0) {
                 r = block_device_wipe(ctx, &pool->device, true);
                 disk_lock_written(&lock);
@@ -139,6 +170,8 @@ static int disk_delete(BackendContext *ctx)
         r = disk_pool_open(ctx, verb, &pool);
         if (r >= 0)
                 r = block_device_require_unused(ctx, &pool.device, "cannot be wiped");
+        if (r >= 0)
+                r = disk_pool_require_table(ctx, &pool, false);
         if (r >= 0)
                 r = wipe(ctx, &pool);
         disk_pool_done(&pool);

@@ -36,8 +36,14 @@ int disk_require_partitions(BackendContext *ctx, const BlockDevice *device);
 /* Whether the kernel has all partitions of the table, as they are there. */
 bool disk_pool_is_known(const DiskPool *pool);
 /*
- * Opens it for writing instead (InUse, if the disk is in use as a whole), and for reading again. Only while
- * lock is held: udev hears when the first is closed; after that the lock is given up.
+ * Exists, if on the disk there is something that takes all of it, unused as it may be: the table is older
+ * than that, or is the one in the array of which the disk is a part. array: only the latter counts.
+ */
+int disk_pool_require_table(BackendContext *ctx, const DiskPool *pool, bool array);
+/*
+ * Opens it for writing instead (InUse, if the disk is in use as a whole; disk_pool_require_table()), and for
+ * reading again. Only while lock is held: udev hears when the first is closed; after that the lock is given
+ * up.
  */
 int disk_pool_begin(BackendContext *ctx, DiskPool *pool);
 void disk_pool_end(DiskPool *pool, DiskLock *lock);

@@ -155,6 +155,16 @@ def test_table(service, disks, table):
     pool.Start()
     assert {name: p["Format"] for name, p in service.volumes(pool).items()} == before
     check_same(service, pool, disk, used)
+    # A table with partitions does not go: its disk may be another one by now.
+    pool.Stop()
+    with refused("HasDependents") as refusal:
+        pool.Delete()
+    assert f"{len(used)} partitions" in refusal.text and name_of(disk, used[0]) in refusal.text
+    assert set(kernel(disk)) >= set(used)
+    pool.Start()
+    check_same(service, pool, disk, used)
+    for number in used:
+        service.volume(pool.GetVolume(name_of(disk, number))).Delete()
     pool.Stop()
     pool.Delete()
     assert blank(disk) and kernel(disk) == {}

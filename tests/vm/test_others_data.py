@@ -449,6 +449,58 @@ def test_a_disk_that_is_a_file_system_and_has_a_table(define, disks, command):
             pool.CreateVolume(f"{Path(disks[0]).name}2", 64 * MIB, WAIT, timeout=200)
 
 
+@contextlib.contextmanager
+def part_of_array(command, disks):
+    """An array that does not run; the table in it is seen on the disk, too."""
+    array = ("/dev/md/theirs", "--run", *disks[:2])
+    command("mdadm", "--create", *array[:2], "--level=1", "--raid-devices=2", "--metadata=1.0", "--homehost=any",
+            *disks[:2])
+    command("sh", "-c", "echo 1MiB,16MiB | sfdisk -q -X dos /dev/md/theirs")
+    command("udevadm", "settle")
+    check = put_mark(os.path.realpath("/dev/md/theirs"), 17 * MIB)
+    command("mdadm", "--stop", "/dev/md/theirs")
+    command("udevadm", "settle")
+    try:
+        yield
+        command("mdadm", "--assemble", *array)
+        check()
+    finally:
+        subprocess.run(["mdadm", "--stop", "/dev/md/theirs"], timeout=60, check=False)
+
+
+@contextlib.contextmanager
+def has_old_table(command, disk, *make):
+    """What takes the whole disk leaves room for a table, or somebody wrote one afterwards."""
+    command(*make, disk)
+    command("sh", "-c", f"echo 1MiB,16MiB | sfdisk -q --force --no-reread -X dos -w never -W never {disk}")
+    command("udevadm", "settle")
+    check = put_mark(disk, 17 * MIB)
+    yield
+    check()
+
+
+@pytest.mark.parametrize("what", ["array", "ext4"])
+def test_a_disk_with_a_table_that_is_something_else(define, disks, command, what):
+    """Nobody uses it now; new partitions would lie on what is in it."""
+    with contextlib.ExitStack() as stack:
+        if what == "array":
+            stack.enter_context(part_of_array(command, disks))
+        else:
+            stack.enter_context(has_old_table(command, disks[0], "mkfs.ext4", "-q"))
+        pool = define("disk", "disk", [disks[0]])
+        if what == "array":
+            with refused("Exists") as e:
+                pool.Start(WAIT, timeout=200)
+        else:
+            pool.Start(WAIT, timeout=200)
+            with refused("Exists") as e:
+                pool.CreateVolume(f"{Path(disks[0]).name}2", 128 * MIB, WAIT, timeout=200)
+            pool.Stop(WAIT, timeout=200)
+        assert {"array": "RAID", "ext4": "ext4"}[what] in e.text and "wipefs" in e.text
+        with refused("Exists"):
+            pool.Delete(WAIT, timeout=200)
+
+
 @pytest.mark.parametrize("use", ["loop", "swap", "dm", "open"])
 def test_partitions_in_use_are_not_deleted(service, define, loop, disks, command, use):
     pool = define("disk", "disk", [disks[0]], build=True, start=True)
