@@ -141,6 +141,17 @@ static int edit_apply(Edit *e)
         return r < 0 ? fail_errno(e, r, "write") : 0;
 }
 
+/* Others count in units of 512 bytes there, libparted in the disk's sectors. */
+int disk_edit_check(const DiskFile *disk, DiskTableType type, sd_bus_error *error)
+{
+        if (disk->sector_size == 512 || (type != TABLE_DVH && type != TABLE_SUN && type != TABLE_PC98))
+                return 0;
+        return error_setf(
+                error, STORAGE_ERROR_UNSUPPORTED,
+                "%s has sectors of %u bytes, and %s partition tables are for those of 512; use gpt",
+                disk->name, disk->sector_size, disk_table_to_string(type));
+}
+
 int disk_edit_label(const DiskFile *disk, DiskTableType type, sd_bus_error *error)
 {
         Edit e = {.disk = disk, .type = type, .error = error, .shadow.file.fd = -EBADF};

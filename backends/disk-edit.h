@@ -9,6 +9,9 @@
 #include "backends/disk-table.h"
 #include "common/errors.h"
 
+/* Unsupported, if libparted writes such tables otherwise than the kernel and all others read them. To be
+ * asked before anything is written. */
+int disk_edit_check(const DiskFile *disk, DiskTableType type, sd_bus_error *error);
 /* An empty table of that type in place of what there was, which must have been wiped. */
 int disk_edit_label(const DiskFile *disk, DiskTableType type, sd_bus_error *error);
 /* Adds p, whose start and end fit the table, under its number. */

@@ -4,6 +4,7 @@
 #include <sys/sysmacros.h>
 
 #include "backends/block-luks.h"
+#include "backends/disk-edit.h"
 #include "backends/disk.h"
 
 #define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -202,6 +203,8 @@ int disk_pool_begin(BackendContext *ctx, DiskPool *pool)
                         "%s",
                         pool->device.path, words);
         r = disk_pool_require_table(ctx, pool, false);
+        if (r >= 0)
+                r = disk_edit_check(&pool->file, pool->table.type, ctx->error);
         if (r < 0)
                 return r;
         fd = open(pool->device.node, O_RDWR | O_CLOEXEC);

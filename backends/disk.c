@@ -57,6 +57,7 @@ static int disk_build(BackendContext *ctx, const BuildOptions *options, bool *re
         _cleanup_(block_device_done) BlockDevice device = {0};
         DiskTableType type;
         DiskLock lock;
+        DiskFile file;
         int r;
 
         r = table_to_make(ctx, &type);
@@ -64,6 +65,10 @@ static int disk_build(BackendContext *ctx, const BuildOptions *options, bool *re
                 r = block_device_find(ctx, ctx->pool->source.devices[0].path, &device);
         if (r >= 0)
                 r = disk_require_partitions(ctx, &device);
+        if (r >= 0) {
+                file = disk_pool_file(&device, -EBADF);
+                r = disk_edit_check(&file, type, ctx->error);
+        }
         if (r >= 0)
                 r = block_device_require_writable(ctx, &device, options->overwrite);
         if (r >= 0)

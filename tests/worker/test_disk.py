@@ -205,3 +205,27 @@ def test_a_change_of_size_that_others_change(started, disk, tmp_path):
     assert size() == 7 * MIB
     resize(5 * MIB, start, shrink=True, **{"from": 7 * MIB})
     assert size() == 5 * MIB
+
+
+@pytest.mark.parametrize("table", ["dvh", "pc98", "sun"])
+def test_tables_of_other_sectors_are_refused(started, tmp_path, table):
+    """libparted writes in them where on the disk nobody else would look: the contents stay."""
+    if os.geteuid() != 0:
+        pytest.skip("takes root")
+    path = tmp_path / "disk"
+    path.write_bytes(os.urandom(SIZE))
+    device = run("losetup", "--sector-size", "4096", "--show", "--find", str(path)).strip()
+    try:
+        before = read_whole(device)
+        worker = started(Disk, device, table)
+        with pytest.raises(WorkerError, match="4096 bytes"):
+            worker.build()
+        assert read_whole(device) == before
+        worker = started(Disk, device, "gpt")
+        worker.build()
+        worker.start()
+        worker.make(1)
+        worker.end()
+    finally:
+        forget(device)
+        run("losetup", "--detach", device)
