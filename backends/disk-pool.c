@@ -173,6 +173,14 @@ int disk_pool_require_table(BackendContext *ctx, const DiskPool *pool, bool arra
         _cleanup_free_ char *words = NULL;
         int r;
 
+        /* What is in a partition that begins where the disk does looks as if it were on the disk: sun has
+         * those. */
+        for (size_t i = 0; i < pool->table.n_partitions; i++) {
+                const DiskPartition *p = &pool->table.partitions[i];
+
+                if (p->kind != PARTITION_RESERVED && p->start == 0)
+                        return 0;
+        }
         r = block_device_probe(ctx, &pool->device, &c);
         if (r < 0 || !c.type || (array && !streq_ptr(c.usage, "raid")))
                 return r;

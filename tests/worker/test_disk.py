@@ -229,3 +229,22 @@ def test_tables_of_other_sectors_are_refused(started, tmp_path, table):
     finally:
         forget(device)
         run("losetup", "--detach", device)
+
+
+def test_a_partition_that_begins_where_the_disk_does(started, disk, tmp_path):
+    """What is in it is not on the disk as a whole."""
+    run("parted", "--script", disk, "mklabel", "sun")
+    subprocess.run(["sfdisk", "--quiet", "--force", "--append", "--no-reread", disk], input="0,8192,83\n", text=True,
+                   check=True, timeout=30)
+    image = tmp_path / "image"
+    image.write_bytes(bytes(4 * MIB))
+    run("mke2fs", "-q", "-F", str(image))
+    with open(disk, "r+b", buffering=0) as device:
+        device.seek(512)
+        device.write(image.read_bytes()[512:])
+    assert "ext2" in run("blkid", "-p", disk) and "sun" in run("blkid", "-p", disk)
+    worker = started(Disk, disk, "sun")
+    worker.start()
+    assert worker.numbers() == {1}
+    worker.make(2)
+    assert set(parted(read_whole(disk), tmp_path / "copy")) == {1, 2} and "ext2" in run("blkid", "-p", disk)
