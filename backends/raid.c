@@ -117,7 +117,16 @@ static void undo_build(BackendContext *ctx, RaidArray *array)
         }
 }
 
-static int create(BackendContext *ctx, RaidArray *array)
+/* Where the members were a part of an array before, what was in that is seen in this one. */
+static int wipe_array(BackendContext *ctx, const RaidArray *array)
+{
+        _cleanup_(block_device_done) BlockDevice dev = {0};
+        int r = block_device_find(ctx, array->path, &dev);
+
+        return r < 0 ? r : block_device_wipe(ctx, &dev, true);
+}
+
+static int create(BackendContext *ctx, RaidArray *array, bool overwrite)
 {
         const PoolRaid *raid = &ctx->pool->raid;
         _cleanup_free_ const char **nodes = NULL;
@@ -135,6 +144,8 @@ static int create(BackendContext *ctx, RaidArray *array)
                                        ctx->pool->name);
         else
                 r = raid_wait_for_path(ctx, array->path);
+        if (r >= 0 && overwrite)
+                r = wipe_array(ctx, array);
         if (r < 0)
                 undo_build(ctx, array);
         return r;
@@ -172,7 +183,7 @@ static int build(BackendContext *ctx, const BuildOptions *options, RaidArray *ar
                 block_device_settle(&array->members[i].dev);
         /* mdadm takes whatever is there by now. */
         r = check_members(ctx, array, false);
-        return r < 0 ? r : create(ctx, array);
+        return r < 0 ? r : create(ctx, array, options->overwrite);
 }
 
 int raid_build(BackendContext *ctx, const BuildOptions *options, bool *ret_made)

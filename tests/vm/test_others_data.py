@@ -423,6 +423,26 @@ def test_an_array_of_another_name_is_not_the_pools(service, disks, command):
     command("mdadm", "--zero-superblock", *disks[:2])
 
 
+def test_what_the_members_held_before_is_overwritten(service, disks, command):
+    """A group in an array of before is in the new one as well, at the same place."""
+    command("mdadm", "--create", "/dev/md/theirs", "--run", "--level=1", "--raid-devices=2", "--metadata=1.2",
+            "--homehost=any", *disks[:2])
+    command("udevadm", "settle")
+    command("vgcreate", "theirs", "/dev/md/theirs")
+    command("udevadm", "settle")
+    command("mdadm", "--stop", "/dev/md/theirs")
+    path, _ = service.manager.DefinePool("tank", "fs", {
+        "source-format": "ext4", "target-path": "/srv/pools/tank", "raid": {"level": "raid1", "devices": disks[:2]}},
+        WAIT, timeout=200)
+    pool = service.pool(path)
+    with refused("Exists"):
+        pool.Build(WAIT, timeout=200)
+    pool.Build(WAIT | {"overwrite": True}, timeout=200)
+    pool.Start(WAIT, timeout=200)
+    pool.Stop(WAIT, timeout=200)
+    pool.Delete(WAIT, timeout=200)
+
+
 # Partitions
 
 
