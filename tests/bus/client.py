@@ -303,6 +303,11 @@ class Service:
             if persistent:
                 pool.Undefine()
 
+    def forget_secrets(self):
+        """Removes all secrets, whoever needs them."""
+        for usage, _uuid, _description in self.manager.ListSecrets():
+            self.manager.RemoveSecret(usage, {"force": True})
+
     def wait_job(self, path, timeout=60):
         """The job's properties once it ended."""
         job = self.job(path)

@@ -116,7 +116,9 @@ class World:
         try:
             for daemon in self.daemons:
                 if ON_SYSTEM:
-                    self.client(daemon).forget_pools(keep=("default",))
+                    root = self.client(daemon)
+                    root.forget_pools(keep=("default",))
+                    root.forget_secrets()
                 daemon.finish()
         finally:
             for bus in self.buses:

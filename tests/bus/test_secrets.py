@@ -17,9 +17,7 @@ OWN_UUID = "b1c2d3e4-0000-4000-8000-00000000abcd"
 
 @pytest.fixture
 def manager(service):
-    yield service.manager
-    for usage, _uuid, _description in service.manager.ListSecrets():
-        service.manager.RemoveSecret(usage, {"force": True})
+    return service.manager
 
 
 def files(daemon):
