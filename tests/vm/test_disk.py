@@ -457,12 +457,13 @@ def test_table_rewritten_outside(service, disks):
     disk = disks[0]
     pool = built(service, disk)
     create(service, pool, name_of(disk, 1))
+    # parted writes in steps, and the service looks between them: at a disk without a table, at one without partitions.
     run("parted", "--script", disk, "mklabel", "msdos")
-    pool.wait_for("Health", "inaccessible")
-    assert "dos" in pool.get("Problems")[0][1]
+    pool.wait_for("Problems", lambda problems: problems and "dos" in problems[0][1])
+    assert pool.get("Health") == "inaccessible"
     run("parted", "--script", disk, "mklabel", "gpt", "mkpart", "x", "5MiB", "9MiB")
     pool.wait_for("Health", "ok")
-    assert extents(service, pool) == {name_of(disk, 1): (5 * MIB, 9 * MIB)}
+    wait_until(lambda: extents(service, pool) == {name_of(disk, 1): (5 * MIB, 9 * MIB)}, "the partition")
 
 
 def test_disk_is_pulled(service, monitor):
