@@ -126,6 +126,10 @@ def whole_files(chosen):
 
 
 def machines(tests):
-    """Groups the tests by the machine that runs them: those that need not be alone share one."""
+    """Groups the tests by the machine that runs them: those that need not be alone share one.
+
+    What may take longest comes first: of machines side by side none has to run for long after the others then.
+    """
     shared = [t for t in tests if not t.alone]
-    return ([shared] if shared else []) + [[t] for t in tests if t.alone]
+    groups = ([shared] if shared else []) + [[t] for t in tests if t.alone]
+    return sorted(groups, key=lambda group: sum(t.timeout for t in group), reverse=True)

@@ -28,6 +28,11 @@ def summary():
     return summary
 
 
+def test_longest_machines_begin_first():
+    seconds = [sum(test.timeout for test in group) for group in plan.machines(plan.choose([]))]
+    assert len(seconds) > 2 and seconds == sorted(seconds, reverse=True)
+
+
 def last_lines(summary, capsys):
     capsys.readouterr()
     summary.tell()
