@@ -18,8 +18,9 @@ POWER_OFF = "power-off.json"
 MEMORY = 2048
 CONSOLE_TAIL = 8000
 
-# Emulated AVX is slower than the SSE that libraries use without it; SMAP and SMEP cost at each system call.
-CPU = "max,-avx,-avx2,-smap,-smep"
+# Emulated AVX is slower than the SSE that libraries use without it; SMAP and SMEP cost at each system call. With ERMS
+# all that is copied or zeroed, like each new page, goes byte by byte.
+CPU = "max,-avx,-avx2,-smap,-smep,-erms"
 
 # A busy host once made the kernel think its processor's clock ten times as slow as it is: no trust in that one.
 COMMAND_LINE = (
