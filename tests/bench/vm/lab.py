@@ -23,6 +23,7 @@ import qmp  # noqa: E402
 from client import Service  # noqa: E402
 from harness import InstalledDaemon, SystemBus  # noqa: E402
 from libvirt_calls import Calls  # noqa: E402
+from moments import children_of  # noqa: E402
 
 LIMIT = 300
 USEC = 1_000_000
@@ -167,15 +168,24 @@ class Lab:
 
     @contextlib.contextmanager
     def still(self):
-        """storaged's pools do not look at what others change: that would be no fair time of theirs."""
+        """storaged's pools do not look at what others change: that would be no fair time of theirs.
+
+        None is stopped while it looks: lvm, with nobody to read all that it tells, would keep the group locked.
+        """
         workers = self.daemon.workers("pool")
-        for pid in workers:
-            os.kill(pid, signal.SIGSTOP)
+
+        def signal_all(number):
+            for pid in workers:
+                os.kill(pid, number)
         try:
+            signal_all(signal.SIGSTOP)
+            while any(map(children_of, workers)):
+                signal_all(signal.SIGCONT)
+                time.sleep(LOOK)
+                signal_all(signal.SIGSTOP)
             yield
         finally:
-            for pid in workers:
-                os.kill(pid, signal.SIGCONT)
+            signal_all(signal.SIGCONT)
 
     def call(self, proxy, method, *args, **options):
         """A call that is waited for until the work is done."""
