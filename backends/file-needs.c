@@ -2,6 +2,7 @@
 #include "backends/file-needs.h"
 
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -9,6 +10,7 @@
 #include "backends/real-path.h"
 
 #define NEEDS_MAX 8U
+#define JSON_DEPTH_MAX 32
 
 /* Nothing is mounted for it, and no server is asked. Both 0: it is not there. A device has no inode but its own. */
 static void identify(const char *path, uint64_t *ret_dev, uint64_t *ret_ino)
@@ -40,27 +42,6 @@ static int add_path(VolumeExtra *extra, const char *path)
         return volume_extra_add_need(extra, real ?: path, dev, ino);
 }
 
-/* The string at *p, which is behind its quote, without its escapes; *p is behind it then. NULL: it does not end. */
-static char *read_string(const char **p)
-{
-        char *text = malloc(strlen(*p) + 1), *end = text;
-
-        if (!text)
-                return NULL;
-        for (; **p && **p != '"'; (*p)++) {
-                if (**p == '\\' && (*p)[1])
-                        (*p)++;
-                *end++ = **p;
-        }
-        *end = 0;
-        if (!**p) {
-                free(text);
-                return NULL;
-        }
-        (*p)++;
-        return text;
-}
-
 static bool is_filename(const char *key)
 {
         size_t n = strlen(key), wanted = strlen("filename");
@@ -72,26 +53,37 @@ static bool is_filename(const char *key)
  * Of a "json:" name each file that it names, at whatever depth: {"file":{"filename":"/a"}}, {"file.filename":"/a"}.
  * It is enough to see which they are; nothing is opened on the strength of it.
  */
-static int add_of_json(VolumeExtra *extra, const char *p)
+static int add_of_object(VolumeExtra *extra, struct json_object *object)
 {
-        bool wanted = false;
         int r = 0;
 
-        while (r >= 0 && (p = strchr(p, '"'))) {
-                _cleanup_free_ char *text = NULL;
+        json_object_object_foreach(object, key, value) {
+                const char *name = json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
 
-                p++;
-                text = read_string(&p);
-                if (!text)
-                        return 0;
-                p += strspn(p, " \t\r\n");
-                if (*p == ':')
-                        wanted = is_filename(text);
-                else if (wanted) {
-                        r = text[0] == '/' ? add_path(extra, text) : 0;
-                        wanted = false;
-                }
+                if (json_object_is_type(value, json_type_object))
+                        r = add_of_object(extra, value);
+                else if (name[0] == '/' && is_filename(key))
+                        r = add_path(extra, name);
+                if (r < 0)
+                        break;
         }
+        return r;
+}
+
+/* QEMU takes single quotes, too, and so does the library. */
+static int add_of_json(VolumeExtra *extra, const char *text)
+{
+        struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
+        struct json_object *root;
+        int r = 0;
+
+        if (!tokener)
+                return -ENOMEM;
+        root = json_tokener_parse_ex(tokener, text, (int) strlen(text) + 1);
+        json_tokener_free(tokener);
+        if (json_object_is_type(root, json_type_object))
+                r = add_of_object(extra, root);
+        json_object_put(root);
         return r;
 }
 

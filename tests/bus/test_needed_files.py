@@ -41,6 +41,7 @@ def base(service, pool, folder):
 
 NAMES = {
     "json": 'json:{"driver":"qcow2","file":{"driver":"file","filename":"%s/base"}}',
+    "single quotes": "json:{'driver':'qcow2','file':{'driver':'file','filename':'%s/base'}}",
     "flat": 'json:{"file.filename":"%s\\/base"}',
     "protocol": "file:%s/base",
 }
