@@ -293,27 +293,46 @@ def test_a_users_folder_leads_to_no_others(world):
     assert read() == b"public"
 
 
+def keeps_attributes(folder):
+    try:
+        os.setxattr(folder, "user.test", b"")
+    except OSError:
+        return False
+    os.removexattr(folder, "user.test")
+    return True
+
+
 @pytest.mark.parametrize("source", ["qcow2", "stale"])
-def test_a_guests_header_makes_no_image_of_its_disk(daemon, service, pool, folder, source):
+@pytest.mark.parametrize("where", ["disk", "tmpfs"])
+def test_a_guests_header_makes_no_image_of_its_disk(world, daemon, service, source, where):
     """What a guest writes to the begin of its disk is data there; in a raw file it would be a header, and name the disks of
-    others as what that is built on."""
+    others as what that is built on, if it were not known of that that it is raw."""
+    folder = world.folder() if where == "disk" else world.tmpfs("64m")
+    pool = service.make_pool("p", folder)
     service.make_volume(pool, "theirs", MIB)
+    is_known = keeps_attributes(folder)
     header, disk = f"{folder}/header", f"{folder}/disk"
     images.qemu_img("create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", f"{folder}/theirs", header, MIB)
     guests = service.make_volume(pool, "disk", 4 * MIB, format="qcow2" if source == "qcow2" else "raw")
     if source == "qcow2":
         images.qemu_img("convert", "-n", "-f", "raw", "-O", "qcow2", header, disk)
-        with refused("InvalidArgument") as e:
-            pool.CloneVolume(guests.path, "moved", {"format": "raw"})
+        pending = pool.start("CloneVolume", guests.path, "moved", {"format": "raw"})
     else:
         with asleep(daemon):
             with open(header, "rb") as f, open(disk, "r+b") as out:
                 out.write(f.read())
             pending = pool.start("CloneVolume", guests.path, "moved", {})
             service.manager.ListPools({})
+    if is_known:
+        moved = service.volume(pending.wait()[0])
+        assert (moved.get("Format"), moved.get("BackingPath")) == ("raw", "")
+        with open(moved.get("Path"), "rb") as f:
+            assert f.read(4) == b"QFI\xfb"
+        moved.Delete()
+    else:
         with refused("InvalidArgument") as e:
             pending.wait()
-    assert "qcow2, not raw" in e.text
+        assert "qcow2, not raw" in e.text
     assert sorted(os.listdir(folder)) == ["disk", "header", "theirs"]
     # As what it is, it may be copied.
     clone, _ = pool.CloneVolume(guests.path, "copy", {"format": "qcow2"})

@@ -25,7 +25,12 @@ def test_client_that_dies(service, pool, folder):
     os.close(feed)
     _, job = volume.Upload(0, {"length": 100, "wait": 0}, fds=[fd])
     os.close(fd)
-    wait_until(lambda: read_file(folder + "/v")[:7] == b"1234567", what="the first bytes")
+
+    def has_begun():
+        got = service.job(job).all()
+        assert got["State"] in ("queued", "running"), got
+        return read_file(folder + "/v")[:7] == b"1234567"
+    wait_until(has_begun, what="the first bytes")
     child.kill()
     child.wait()
     got = service.wait_job(job)
