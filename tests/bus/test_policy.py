@@ -49,6 +49,11 @@ class Scene:
         self.root.proxy(self.image.path, "Volume.Snapshots").CreateSnapshot("there")
         _, self.job = self.pool.CreateVolume("x", MIB, {"wait": 0})
         self.root.wait_job(self.job)
+        # What a file allocates may change until it is on the disk.
+        for name in os.listdir(self.folder):
+            with open(f"{self.folder}/{name}", "rb") as f:
+                os.fsync(f.fileno())
+        self.pool.Refresh()
 
     def arguments(self, interface, method):
         """The path to call, and arguments with which root would get an effect where there can be one."""
@@ -116,7 +121,8 @@ def test_every_guarded_method_is_denied_before_any_effect(scene):
                 scene.call(scene.nobody, interface, method, flags=flags)
                 print(f"{interface}.{method} was not denied")
         after = scene.snapshot()
-        changed = {k for k in before.keys() | after.keys() if before.get(k) != after.get(k)}
+        changed = {k: (before.get(k), after.get(k)) for k in before.keys() | after.keys()
+                   if before.get(k) != after.get(k)}
         assert not changed, f"{interface}.{method} was denied, but changed {changed}"
 
 
