@@ -38,7 +38,8 @@ def blocks(disks):
 
 def on_top(disks):
     """The paths of what is made of the disks."""
-    return [block["path"] for block in blocks(disks) if block["path"] not in disks]
+    themselves = {os.path.realpath(disk) for disk in disks}
+    return [block["path"] for block in blocks(disks) if block["path"] not in themselves]
 
 
 def take_down(disks):
